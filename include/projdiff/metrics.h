@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Metrics between an estimate and a reference, both [c,h,w] with the same stated range.
+ */
+#ifndef PROJDIFF_METRICS_H
+#define PROJDIFF_METRICS_H
+
+#include "projdiff/status.h"
+#include "projdiff/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * name: "psnr" or "ssim" (pjd_metric_list names all).
+ * psnr: 10 log10(range^2 / mse), mse over all channels and pixels; +infinity for equal inputs.
+ * ssim: Wang et al. 2004, 11x11 Gaussian window sigma 1.5, K1 = 0.01, K2 = 0.03, valid windows only,
+ *   population moments, mean over channels and positions; range is the one given, never the data's own.
+ *   Pictures smaller than the window: PJD_ERR_SHAPE.
+ */
+PJD_API pjd_status pjd_metric(const char *name, const pjd_shape *shape, const float *estimate, const float *reference,
+                              double range, double *value, pjd_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

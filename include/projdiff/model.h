@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Models: diffusion priors.
+ *
+ * A pjd_model is a prior together with its noise schedule: a network read from a checkpoint, an
+ * analytic distribution (for exact tests), or the caller's own callback. All look the same to a
+ * solver. A model is immutable after creation, reference-counted, and may be shared by threads.
+ * A pjd_runner is a model planned for one batch size and item shape; it owns every buffer that
+ * running needs, allocates nothing while running, and belongs to one thread at a time.
+ *
+ * Convention (variance preserving, "VP"): x_t = sqrt(abar_t) x0 + sqrt(1 - abar_t) z, z ~ N(0, I),
+ * t = 0 .. T-1, abar decreasing in t (Ho et al. 2020, eq. 4).
+ */
+#ifndef PROJDIFF_MODEL_H
+#define PROJDIFF_MODEL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "projdiff/noise.h"
+#include "projdiff/status.h"
+#include "projdiff/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct pjd_model pjd_model;
+typedef struct pjd_runner pjd_runner;
+
+/* What the network was trained to predict (Salimans & Ho 2022, section 4). */
+typedef enum pjd_prediction { PJD_PREDICT_EPS = 0, PJD_PREDICT_X0, PJD_PREDICT_V } pjd_prediction;
+
+typedef enum pjd_backend {
+    PJD_BACKEND_AUTO = 0, /* the fastest in this build */
+    PJD_BACKEND_C,        /* plain C: the definition every other backend is compared with */
+    PJD_BACKEND_ONEDNN
+} pjd_backend;
+
+typedef enum pjd_precision {
+    PJD_PRECISION_DEFAULT = 0,
+    PJD_PRECISION_EXACT, /* direct convolution only */
+    PJD_PRECISION_FAST
+} pjd_precision;
+
+typedef struct pjd_model_options {
+    const char *config; /* "key=value,..." in the original libraries' names, overrides what is inferred; or NULL */
+    pjd_log log;        /* choices made while loading (wrapper stripped, EMA taken, schedule assumed) */
+} pjd_model_options;
+
+/* Open a checkpoint file (.safetensors, .pt, .pth, .ckpt) or a folder (diffusers layout).
+   opt may be NULL. Executes nothing from the file. On failure *out is NULL.
+   PJD_ERR_IO: not there or unreadable; PJD_ERR_MODEL: not a usable model, with the reason. */
+PJD_API pjd_status pjd_model_open(const char *path, const pjd_model_options *opt, pjd_model **out, pjd_error *err);
+
+PJD_API pjd_model *pjd_model_ref(pjd_model *m);
+PJD_API void pjd_model_unref(pjd_model *m); /* NULL is fine */
+
+typedef struct pjd_model_info {
+    const char *family;    /* "diffusers UNet2DModel", "guided-diffusion UNetModel", "gaussian", ... */
+    const char *container; /* "safetensors", "torch zip", "" for priors that are not files */
+    uint64_t parameters;   /* number of weights; 0 for priors that are not networks */
+    size_t in_channels;    /* of the network; an item has this many channels */
+    size_t out_channels;   /* of the raw network output (2x in_channels when the variance is learned) */
+    size_t multiple;       /* spatial sizes the network takes are multiples of this; a runner pads for you */
+    size_t num_classes;    /* 0: unconditional */
+    pjd_prediction prediction;
+    size_t timesteps;      /* T */
+    const char *schedule;  /* "linear 0.0001..0.02" */
+    double range_low, range_high; /* range of clean data: -1, 1 for pictures; 0, 0 when unbounded */
+    double sigma_scale;    /* user sigma (0..1 scale) times this is sigma in the model's units: 2 for pictures */
+    bool fixed_size;       /* the item shape is fixed (analytic priors) */
+    pjd_shape item;        /* the shape when fixed */
+} pjd_model_info;
+
+/* Valid as long as the model. */
+PJD_API const pjd_model_info *pjd_model_get_info(const pjd_model *m);
+
+/* "key: value" lines telling each hyper-parameter and where it came from ("config", "inferred",
+   "table", "option"), one per call, i = 0, 1, ... until NULL. Valid as long as the model. */
+PJD_API const char *pjd_model_detail(const pjd_model *m, size_t i);
+
+/* abar_t for a possibly fractional t in [0, T-1] (log-SNR interpolated linearly between integers). */
+PJD_API double pjd_model_abar(const pjd_model *m, double t);
+/* The fractional t whose abar is the given one, clamped to [0, T-1]. */
+PJD_API double pjd_model_t_of_abar(const pjd_model *m, double abar);
+
+/* ---- running ---- */
+
+typedef struct pjd_runner_options {
+    int threads;            /* 0: all cores this process may use */
+    pjd_backend backend;
+    pjd_precision precision;
+    size_t tile;            /* side of overlapping feathered tiles in pixels; 0: decided from tile_memory */
+    size_t memory_limit;    /* bytes for one plan's activations when tile is 0; 0: a default of 1 GiB */
+    const int *classes;     /* batch class labels, copied; NULL for unconditional models */
+    pjd_log log;
+} pjd_runner_options;
+
+/* Plan the model for `batch` items of shape `item` ([c,h,w]; any h, w >= 1: padded by reflection to the
+   network's multiple, or cut into tiles, inside). opt may be NULL. The runner keeps a reference to m. */
+PJD_API pjd_status pjd_runner_create(pjd_model *m, size_t batch, const pjd_shape *item,
+                                     const pjd_runner_options *opt, pjd_runner **out, pjd_error *err);
+
+/* Clean estimate D(x_t, t) = E[x0 | x_t]: x and x0 are [batch, item], may be the same buffer.
+   Fails only for PJD_ERR_BACKEND and PJD_ERR_NONFINITE. */
+PJD_API pjd_status pjd_runner_denoise(pjd_runner *r, const float *x, double t, float *x0, pjd_error *err);
+
+/* The network's raw output [batch, out_channels, h, w]; only for networks (PJD_ERR_UNSUPPORTED otherwise). */
+PJD_API pjd_status pjd_runner_raw(pjd_runner *r, const float *x, double t, float *out, pjd_error *err);
+
+typedef struct pjd_runner_stats {
+    uint64_t calls;        /* network evaluations, a tiled evaluation counts its tiles */
+    double seconds;        /* wall time spent inside the network */
+    size_t arena_bytes;    /* activations */
+    size_t weight_bytes;   /* packed weights */
+    size_t tiles;          /* per evaluation and item: 1 when not tiled */
+} pjd_runner_stats;
+PJD_API void pjd_runner_get_stats(const pjd_runner *r, pjd_runner_stats *out);
+PJD_API void pjd_runner_free(pjd_runner *r); /* NULL is fine */
+
+/* ---- priors that are not files ---- */
+
+/* The noise schedule of a prior made by the functions below. */
+typedef struct pjd_schedule {
+    const double *betas; /* T values in (0, 1), copied */
+    size_t count;        /* 0: the linear schedule 1e-4 .. 0.02 with 1000 steps */
+} pjd_schedule;
+
+/* Independent Gaussian per element: mean and variance have item's count. D is the exact posterior mean. */
+PJD_API pjd_status pjd_model_gaussian(const pjd_shape *item, const float *mean, const float *variance,
+                                      const pjd_schedule *schedule, pjd_model **out, pjd_error *err);
+
+/* Mixture of k isotropic Gaussians over whole items: weights [k] (positive, normalised here),
+   means [k, item], variances [k]. */
+PJD_API pjd_status pjd_model_mixture(const pjd_shape *item, size_t k, const double *weights, const float *means,
+                                     const double *variances, const pjd_schedule *schedule, pjd_model **out,
+                                     pjd_error *err);
+
+/* The caller's own denoiser. Called from the thread that runs the runner; several runners may call it
+   at once from different threads. Return PJD_OK, or fill err and return a code, which stops the run. */
+typedef struct pjd_denoiser {
+    pjd_status (*denoise)(void *user, size_t batch, const pjd_shape *item, const float *x, double t, double abar,
+                          float *x0, pjd_error *err);
+    void (*destroy)(void *user); /* called when the last reference goes; may be NULL */
+    void *user;
+    size_t channels;             /* item channels, 0: any shape */
+    double sigma_scale;          /* 0 means 1 */
+} pjd_denoiser;
+PJD_API pjd_status pjd_model_callback(const pjd_denoiser *cb, const pjd_schedule *schedule, pjd_model **out,
+                                      pjd_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Solvers: restore x from a measurement y = A(x) + sigma n with a model as prior.
+ *
+ * The solver "projdiff" is the method of J. Zhang et al., "Unleashing the Denoising Capability of Diffusion
+ * Prior for Solving Inverse Problems", NeurIPS 2024 (arXiv 2406.06959).
+ */
+#ifndef PROJDIFF_SOLVER_H
+#define PROJDIFF_SOLVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "projdiff/model.h"
+#include "projdiff/noise.h"
+#include "projdiff/operator.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Called after every step; return false to stop (PJD_ERR_CANCELLED). x0 is the current estimate
+   [samples, input of the operator], valid during the call only. */
+typedef bool (*pjd_progress_fn)(void *user, size_t step, size_t steps, const float *x0);
+
+typedef enum pjd_compat {
+    PJD_COMPAT_NONE = 0,
+    PJD_COMPAT_REFERENCE /* the published program, to the letter: see docs/differences-from-the-paper.md */
+} pjd_compat;
+
+typedef struct pjd_solve_options {
+    const char *solver;   /* NULL: "projdiff" */
+    double sigma;         /* noise of the measurement on the user's scale (pictures: 0..1); >= 0. With
+                             PJD_COMPAT_REFERENCE in the units of y itself */
+    size_t steps;         /* 0: the task's default */
+    double step_size;     /* 0: by the documented rule */
+    size_t repeats;       /* 0: 1 */
+    double momentum;      /* 0 .. <1 */
+    uint64_t seed;
+    size_t samples;       /* independent restorations in one batch; 0: 1 */
+    pjd_noise *noise;     /* NULL: seeded from `seed`; else this source, in order */
+    pjd_compat compat;
+    pjd_runner_options runner;
+    pjd_progress_fn progress; /* or NULL */
+    void *progress_user;
+    pjd_log log;
+} pjd_solve_options;
+
+/* Fill with the defaults above (all zero). */
+PJD_API void pjd_solve_options_init(pjd_solve_options *o);
+
+typedef struct pjd_solve_report {
+    size_t steps;            /* steps run */
+    double step_size;        /* nominal step size used */
+    double sigma_model;      /* sigma in the model's units */
+    double residual;         /* sqrt(mean |A x - y|^2) over measurement elements, model units, worst sample */
+    double residual_expected;/* what it should be: sigma in model units (0 when noise-free) */
+    double seconds;          /* wall time of the whole call */
+    double network_seconds;  /* of it inside the network */
+    uint64_t network_calls;
+    size_t peak_bytes;       /* buffers, activations and packed weights held at once */
+} pjd_solve_report;
+
+/*
+ * Restore. y: [output of op], x: [samples, result of op] (see pjd_operator_result), the caller's.
+ * opt NULL: defaults. report may be NULL. On failure x's content is undefined.
+ * PJD_ERR_SHAPE when model and operator do not fit, PJD_ERR_NONFINITE names the step, PJD_ERR_CANCELLED.
+ */
+PJD_API pjd_status pjd_solve(pjd_model *model, pjd_operator *op, const float *y, const pjd_solve_options *opt,
+                             float *x, pjd_solve_report *report, pjd_error *err);
+
+/*
+ * Draw samples from the prior (DDIM, Song et al. 2021, eta = 0..1; steps 0: 100).
+ * x: [samples, item].
+ */
+PJD_API pjd_status pjd_sample(pjd_model *model, const pjd_shape *item, const pjd_solve_options *opt, double eta,
+                              float *x, pjd_error *err);
+
+/* Estimate of the noise level of a picture [c,h,w] from its finest details (median absolute deviation of the
+   diagonal second differences), in the units of y. */
+PJD_API double pjd_estimate_sigma(const pjd_shape *shape, const float *y);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* The operator interface: what an op_<name>.c implements. Shapes and meanings: projdiff/operator.h. */
+#ifndef PJD_CORE_OPERATOR_H
+#define PJD_CORE_OPERATOR_H
+
+#include <stdatomic.h>
+
+#include "core/core.h"
+#include "core/param.h"
+#include "projdiff/operator.h"
+
+typedef struct pjd_op_vtbl {
+    void (*apply)(const pjd_operator *op, const float *x, float *y, float *work);
+    void (*adjoint)(const pjd_operator *op, const float *y, float *x, float *work);
+    /* r <- (A A* + lambda)^-1 r in closed form; lambda = 0 means the pseudo-inverse with tiny singular values damped
+       (never divided by). NULL: conjugate gradients. */
+    void (*gram_solve)(const pjd_operator *op, float *r, double lambda, float *work);
+    /* Overrides for operators that know better, and for nonlinear ones. NULL: from the above. */
+    void (*project)(const pjd_operator *op, float *x, const float *y, double alpha, float *work);
+    void (*prox)(const pjd_operator *op, float *x, const float *y, double lambda, float *work);
+    double (*noise_gain)(const pjd_operator *op, double sigma2); /* NULL: sigma2 */
+    void (*guess)(const pjd_operator *op, const float *y, float *x, float *work); /* NULL: a damped prox from 0 */
+    /* Spectral form, all or none: see projdiff/operator.h, pjd_operator_callbacks. */
+    void (*to_spectral)(const pjd_operator *op, const float *x, float *c, float *work);
+    void (*from_spectral)(const pjd_operator *op, const float *c, float *x, float *work);
+    void (*data)(const pjd_operator *op, const float *y, float *d, float *work);
+    void (*destroy)(pjd_operator *op); /* frees op->priv; NULL: pjd_free(op->priv) */
+} pjd_op_vtbl;
+
+typedef struct pjd_op_class pjd_op_class;
+
+struct pjd_operator {
+    atomic_size_t refs;
+    const pjd_op_vtbl *v;
+    char name[48];
+    pjd_shape x, y, result;
+    size_t nx, ny;                 /* element counts */
+    size_t offset_y, offset_x;     /* of result in x */
+    bool linear;
+    /*
+     * What the operator does per pixel and channel and sees of x directly. A solver uses it to choose rules:
+     * PJD_OP_SELECT copies some elements of x (masks), PJD_OP_AVERAGE averages, PJD_OP_FILTER convolves.
+     */
+    enum { PJD_OP_GENERAL = 0, PJD_OP_SELECT, PJD_OP_AVERAGE, PJD_OP_FILTER, PJD_OP_IDENTITY } kind;
+    size_t work;                   /* floats the vtbl's functions want (CG scratch is added by pjd_op_new) */
+    size_t spectral_count;         /* 0: no spectral form; else nx */
+    const float *singular;         /* [spectral_count], owned by priv */
+    size_t cg_iterations;          /* for the fallback; 0: default 50 */
+    double cg_tolerance;           /* relative residual; 0: default 1e-5 */
+    const pjd_op_class *origin;   /* class it came from; NULL for custom and composed */
+    void *priv;
+};
+
+/* What an op_<name>.c exports, as `const pjd_op_class pjd_op_<name>`. */
+struct pjd_op_class {
+    pjd_entry entry;    /* name, summary, parameters */
+    size_t params_size; /* of the struct that entry.params fill */
+    /* One of x_shape, y_shape may be NULL (both given: they must agree). `present` tells which parameters were given. */
+    pjd_status (*create)(const pjd_op_class *cls, const void *params, const bool *present, const pjd_shape *x_shape,
+                         const pjd_shape *y_shape, pjd_operator **out, pjd_error *err);
+    bool nonlinear;
+};
+
+/*
+ * Allocate an operator with refs 1, name, shapes, counts, result = x and offsets 0. The caller then sets kind, work,
+ * spectral fields and priv. v->destroy(op) is called when the last reference goes; priv may be NULL then (creation
+ * failed half-way and pjd_operator_unref cleans up).
+ */
+pjd_status pjd_op_new(const char *name, const pjd_op_vtbl *v, const pjd_shape *x, const pjd_shape *y, bool linear,
+                      pjd_operator **out, pjd_error *err);
+
+/* All classes of this build, NULL-terminated (generated from the folder's build list). */
+extern const pjd_op_class *const pjd_op_classes[];
+
+#endif

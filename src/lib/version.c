@@ -1,0 +1,7 @@
+/* SPDX-License-Identifier: MIT */
+#include "projdiff/version.h"
+
+const char *pjd_version(void)
+{
+    return PJD_VERSION;
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+#include "support/support.h"
+
+#include "core/core.h"
+#include "core/param.h"
+#include "projdiff/noise.h"
+
+static void shapes(void **state)
+{
+    pjd_shape a = pjd_shape_chw(3, 4, 5), big = {.rank = 2, .dim = {SIZE_MAX / 2, 3}};
+    char text[32];
+    size_t n;
+
+    assert_true(pjd_shape_count(&a, &n));
+    assert_int_equal(n, 60);
+    assert_string_equal(pjd_shape_text(&a, text, sizeof text), "3x4x5");
+    assert_false(pjd_shape_count(&big, &n));
+    assert_int_equal(n, 0);
+}
+
+static void finiteness(void **state)
+{
+    float x[19] = {0};
+
+    assert_true(pjd_all_finite(x, 19));
+    for (size_t i = 0; i < 19; i++) {
+        x[i] = NAN;
+        assert_false(pjd_all_finite(x, 19));
+        x[i] = -INFINITY;
+        assert_false(pjd_all_finite(x, 19));
+        x[i] = 1e38f;
+    }
+    assert_true(pjd_all_finite(x, 19));
+}
+
+static void error_is_one_line(void **state)
+{
+    pjd_error e;
+
+    assert_int_equal(pjd_error_set(&e, PJD_ERR_ARG, "a\nb%c", 7), PJD_ERR_ARG);
+    assert_string_equal(e.text, "a?b?");
+}
+
+/* Draw i depends on seed, stream and i only, however the draws are grouped. */
+static void noise_is_counter_based(void **state)
+{
+    pjd_error err;
+    pjd_noise *a, *b;
+    float x[1000], y[1000];
+    double m = 0, v = 0;
+
+    assert_ok(pjd_noise_seeded(7, 0, &a, &err), &err);
+    assert_ok(pjd_noise_seeded(7, 0, &b, &err), &err);
+    assert_ok(pjd_noise_normal(a, x, 1000, &err), &err);
+    for (size_t i = 0, n = 1; i < 1000; i += n, n = 1 + i % 13 < 1000 - i ? 1 + i % 13 : 1000 - i)
+        assert_ok(pjd_noise_normal(b, y + i, n, &err), &err);
+    assert_memory_equal(x, y, sizeof x);
+    for (int i = 0; i < 1000; i++) {
+        m += x[i] / 1000;
+        v += (double)x[i] * x[i] / 1000;
+    }
+    assert_at_most(fabs(m), 0.15);
+    assert_at_most(fabs(v - 1), 0.2);
+    pjd_noise_free(a);
+    pjd_noise_free(b);
+}
+
+static void recorded_noise_ends(void **state)
+{
+    pjd_error err;
+    pjd_noise *n;
+    const float data[3] = {1, 2, 3};
+    float x[2];
+
+    assert_ok(pjd_noise_recorded(data, 3, &n, &err), &err);
+    assert_ok(pjd_noise_normal(n, x, 2, &err), &err);
+    assert_int_equal(pjd_noise_normal(n, x, 2, &err), PJD_ERR_ARG);
+    pjd_noise_free(n);
+}
+
+struct values {
+    long factor;
+    double sigma;
+    bool flag;
+    int mode;
+    char *text;
+    const pjd_array *mask;
+};
+
+static const pjd_param table[] = {
+    {"factor", PJD_PARAM_INT, NULL, 2, 64, NULL, "", "enlargement", offsetof(struct values, factor)},
+    {"sigma", PJD_PARAM_FLOAT, "0.5", 0, 10, NULL, "px", "width", offsetof(struct values, sigma)},
+    {"flag", PJD_PARAM_BOOL, "false", 0, 0, NULL, "", "a switch", offsetof(struct values, flag)},
+    {"mode", PJD_PARAM_CHOICE, "zero", 0, 0, "reflect|zero", "", "border", offsetof(struct values, mode)},
+    {"text", PJD_PARAM_TEXT, "", 0, 0, NULL, "", "words", offsetof(struct values, text)},
+    {"mask", PJD_PARAM_ARRAY, "", 0, 0, NULL, "", "mask", offsetof(struct values, mask)},
+};
+
+static pjd_status fill(const char *task, struct values *v, pjd_error *err)
+{
+    pjd_task_part *parts;
+    size_t count;
+    pjd_status st = pjd_task_parse(task, &parts, &count, err);
+
+    if (st != PJD_OK)
+        return st;
+    st = pjd_params_fill(parts[0].name, table, 6, &parts[0].kv, NULL, 0, NULL, v, sizeof *v, NULL, err);
+    pjd_task_free(parts, count);
+    return st;
+}
+
+static void parameters(void **state)
+{
+    static const char *const bad[] = {"sr",           "sr:factor=1",     "sr:factor=x",  "sr:factor=3,factor=3", "sr:nope=1",
+                                      "sr:factor=3,", "sr:factor=3,=2",  ":factor=3",    "sr:factor=3+",         "",
+                                      "sr:factor=99", "sr:factor=3,sigma=nan", "sr:factor=3,sigma=-1", "sr:factor=3,mode=x",
+                                      "sr:factor=3,flag=maybe", "sr:factor=3,mask=f"};
+    struct values v;
+    pjd_error err;
+    pjd_task_part *parts;
+    size_t count;
+
+    assert_ok(fill("sr:factor=4,flag,text=a\\,b\\+c\\\\,mode=reflect", &v, &err), &err);
+    assert_int_equal(v.factor, 4);
+    assert_true(v.flag);
+    assert_int_equal(v.mode, 0);
+    assert_at_most(fabs(v.sigma - 0.5), 0);
+    assert_string_equal(v.text, "a,b+c\\");
+    pjd_params_clear(table, 6, &v);
+    for (size_t i = 0; i < PJD_COUNTOF(bad); i++) {
+        err.text[0] = 0;
+        assert_int_equal(fill(bad[i], &v, &err), PJD_ERR_ARG);
+        assert_true(err.text[0]);
+    }
+    assert_ok(pjd_task_parse("deblur:gaussian=2+superres:factor=2", &parts, &count, &err), &err);
+    assert_int_equal(count, 2);
+    assert_string_equal(parts[1].name, "superres");
+    assert_string_equal(parts[0].kv.items[0].value, "2");
+    pjd_task_free(parts, count);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(shapes),           cmocka_unit_test(finiteness),
+        cmocka_unit_test(error_is_one_line), cmocka_unit_test(noise_is_counter_based),
+        cmocka_unit_test(recorded_noise_ends), cmocka_unit_test(parameters),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
