@@ -33,7 +33,9 @@ void pjd_weights_free(pjd_weights *w);
 const char *pjd_weights_container(const pjd_weights *w); /* "safetensors", "torch zip", ... */
 size_t pjd_weights_count(const pjd_weights *w);
 const pjd_tensor *pjd_weights_at(const pjd_weights *w, size_t i); /* in file order */
-/* By exact name, after strip_prefix; NULL when absent. O(log n). */
+/* Name of tensor i with wrapper prefixes ("module.", "model.unet.") stripped: a tail of pjd_weights_at(w, i)->name. */
+const char *pjd_weights_name(const pjd_weights *w, size_t i);
+/* By exact stripped name, else by the name as stored; NULL when absent. O(1). */
 const pjd_tensor *pjd_weights_find(const pjd_weights *w, const char *name);
 /* JSON text of config.json / scheduler_config.json beside the weights; NULL when there is none. */
 const char *pjd_weights_config(const pjd_weights *w);
