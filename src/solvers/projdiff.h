@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* What the two readings of the method share: the default one and the published program's. */
+#ifndef PJD_SOLVERS_PROJDIFF_H
+#define PJD_SOLVERS_PROJDIFF_H
+
+#include "core/solver.h"
+
+/* Choices of the default reading, by kind of operator; see docs/differences-from-the-paper.md. Public options override. */
+typedef struct pjd_projdiff_settings {
+    size_t steps;
+    double t_start;    /* first level as a fraction of T - 1 */
+    double grid_power; /* levels t_start * u^power for u from 1 to 0: above 1 crowds them at low noise */
+    double step_high;  /* step size at t_start ... */
+    double step_low;   /* ... falling to this at t = 0, linearly in sqrt(1 - abar) */
+    double fresh;      /* share of fresh noise in the re-noising: 1 as in the paper, 0 re-uses the predicted noise */
+    double prior_gain; /* proximal form: variance of the clean estimate's error over (1 - abar)/abar */
+    double tail;       /* noisy: share of the steps spent below the measurement's own noise level */
+    bool warm;         /* start from the operator's guess instead of a clean estimate of pure noise */
+} pjd_projdiff_settings;
+
+/* The settings that a run with this operator and sigma (model units) uses. */
+void pjd_projdiff_choose(const pjd_operator *op, double sigma, pjd_projdiff_settings *s);
+/* Run with given settings (the public options step_size, steps are not looked at). */
+pjd_status pjd_projdiff_run(pjd_solver_run *r, const pjd_projdiff_settings *s);
+/* The published program, to the letter (algorithm as in arXiv 2406.06959's program; options as given). */
+pjd_status pjd_projdiff_reference(pjd_solver_run *r);
+
+/* After step `step` of `steps`: the caller's progress function; PJD_ERR_CANCELLED when it says so. */
+pjd_status pjd_solver_progress(pjd_solver_run *r, size_t step, size_t steps);
+/* One network call with the step in the error's text. */
+pjd_status pjd_solver_denoise(pjd_solver_run *r, size_t step, const float *x, double t, float *x0);
+
+#endif

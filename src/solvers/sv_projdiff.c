@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ProjDiff (arXiv 2406.06959), our reading. What the operator sees of x carries noise of variance v_i = (sigma / s_i)^2,
+ * so it lies on the diffusion's own path at the level a_i = 1 / (1 + v_i); what the operator does not see has no such level
+ * (a_i = 1). At a level abar of the network:
+ *
+ *   seen, abar <= a_i:   sqrt(abar) e_i + sqrt(1 - abar / a_i) z_i          e = A+ y: the data, its own noise included
+ *   seen, abar >  a_i:   sqrt(abar) x_i + sqrt((1 - abar) / v_i) (e_i - x_i)      the bridge: the noise is what e - x says
+ *   not seen:            sqrt(abar) x_i + sqrt(1 - abar) z_i
+ *
+ * then x += step (D(x_t) - x), and with exact data (sigma = 0) the projection. Three forms of one step:
+ *   - one level (masks, averaging, identity): e - x on what is seen is P(x) - x, no transform needed;
+ *   - spectral: one level per singular value, in the coordinates V' x;
+ *   - proximal, where A A* has no closed form: x_t starts from argmin_u |u - x|^2 / rho^2 + |A u - y|^2 / sigma^2 with rho^2
+ *     the variance of the clean estimate's error at this level, found by conjugate gradients.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "solvers/projdiff.h"
+
+typedef struct projdiff {
+    pjd_solver_run *r;
+    const pjd_projdiff_settings *s;
+    size_t n;           /* elements of all samples */
+    float *xt, *d, *z;  /* [n] */
+    float *u;           /* [n] projected or transformed copy of x0 */
+    float *m;           /* [n] momentum, or NULL */
+    float *last;        /* [n] predicted noise of the step before, or NULL when fresh = 1 */
+    float *data;        /* [nx] spectral: (U' y)_i */
+    float *work;
+    double *t;          /* [steps] levels, falling */
+    size_t steps;
+    double v;           /* one level: equivalent variance */
+    double floor;       /* spectral: singular values up to this count as unseen */
+    enum { ONE_LEVEL, SPECTRAL, PROXIMAL } form;
+    bool first;
+} projdiff;
+
+void pjd_projdiff_choose(const pjd_operator *op, double sigma, pjd_projdiff_settings *s)
+{
+    *s = (pjd_projdiff_settings){
+        .steps = 40,
+        .t_start = 1,
+        .grid_power = 1,
+        .step_high = 1,
+        .step_low = 1,
+        .fresh = 1,
+        .prior_gain = 1,
+        .tail = 0.2,
+        .warm = false,
+    };
+}
+
+/* ---- levels ---- */
+
+static double level_of_data(const projdiff *w)
+{
+    return pjd_model_t_of_abar(w->r->model, 1 / (1 + w->v));
+}
+
+/*
+ * steps levels from t_start down to 0. With noisy data the level where the data's own noise sits is one of them: the clean
+ * estimate made there is the best single one, and the tail refines what the operator does not see.
+ */
+static void make_grid(projdiff *w)
+{
+    const pjd_projdiff_settings *s = w->s;
+    double T = (double)(w->r->model->info.timesteps - 1), top = s->t_start * T;
+    double data = w->r->sigma > 0 && w->form != PROXIMAL ? level_of_data(w) : 0;
+    size_t n = w->steps, tail = 0, head;
+
+    if (data > 0) {
+        tail = (size_t)lrint(s->tail * (double)n);
+        if (tail >= n)
+            tail = n - 1;
+        if (top < data)
+            top = data;
+    }
+    head = n - tail;
+    for (size_t i = 0; i < head; i++) {
+        double u = head > 1 ? (double)(head - 1 - i) / (double)(head - 1) : data > 0 ? 0 : 1;
+
+        w->t[i] = data + (top - data) * pow(u, s->grid_power);
+    }
+    for (size_t i = 0; i < tail; i++)
+        w->t[head + i] = data * (double)(tail - 1 - i) / (double)tail;
+}
+
+static double step_size(const projdiff *w, double abar)
+{
+    double given = w->r->opt->step_size;
+
+    if (given > 0)
+        return given;
+    return w->s->step_low + (w->s->step_high - w->s->step_low) * sqrt(1 - abar);
+}
+
+/* ---- building x_t ---- */
+
+static pjd_status draw(projdiff *w)
+{
+    double fresh = w->s->fresh;
+    pjd_status st = pjd_noise_normal(w->r->noise, w->z, w->n, w->r->err);
+
+    if (st == PJD_OK && w->last && !w->first) {
+        float p = (float)sqrt(1 - fresh), q = (float)sqrt(fresh);
+
+        for (size_t i = 0; i < w->n; i++)
+            w->z[i] = p * w->last[i] + q * w->z[i];
+    }
+    return st;
+}
+
+static void each_sample(projdiff *w, float *x, double lambda)
+{
+    const pjd_operator *op = w->r->op;
+
+    for (size_t s = 0; s < w->r->samples; s++) {
+        if (op->linear)
+            pjd_operator_prox(op, x + s * op->nx, w->r->y, lambda, w->work);
+        else
+            pjd_operator_project(op, x + s * op->nx, w->r->y, 1, w->work);
+    }
+}
+
+/* No transform: with P the projection, P(x) - x is what the data say about what is seen, z - A+ A z = P(x + z) - P(x). */
+static void mix_one_level(projdiff *w, double abar)
+{
+    const float *x0 = w->r->x0;
+    double a = 1 / (1 + w->v);
+    float sa = (float)sqrt(abar), sb = (float)sqrt(1 - abar);
+
+    memcpy(w->u, x0, w->n * sizeof *x0);
+    each_sample(w, w->u, 0);
+    if (!(w->v > 0)) {
+        for (size_t i = 0; i < w->n; i++)
+            w->xt[i] = sa * w->u[i] + sb * w->z[i];
+        return;
+    }
+    /* w->d <- what is not seen of z. */
+    for (size_t i = 0; i < w->n; i++)
+        w->d[i] = x0[i] + w->z[i];
+    each_sample(w, w->d, 0);
+    for (size_t i = 0; i < w->n; i++)
+        w->d[i] -= w->u[i];
+    if (abar <= a) {
+        float q = (float)sqrt(1 - abar / a);
+
+        for (size_t i = 0; i < w->n; i++)
+            w->xt[i] = sa * w->u[i] + sb * w->d[i] + q * (w->z[i] - w->d[i]);
+    } else {
+        float q = (float)sqrt((1 - abar) / w->v);
+
+        for (size_t i = 0; i < w->n; i++)
+            w->xt[i] = sa * x0[i] + sb * w->d[i] + q * (w->u[i] - x0[i]);
+    }
+}
+
+static void mix_spectral(projdiff *w, double abar)
+{
+    const pjd_operator *op = w->r->op;
+    double sigma = w->r->sigma;
+    float sa = (float)sqrt(abar), sb = (float)sqrt(1 - abar);
+
+    for (size_t k = 0; k < w->r->samples; k++) {
+        float *c = w->u + k * op->nx, *x = w->xt + k * op->nx;
+        const float *z = w->z + k * op->nx;
+
+        op->v->to_spectral(op, w->r->x0 + k * op->nx, c, w->work);
+        for (size_t i = 0; i < op->nx; i++) {
+            double s = op->singular[i], v = sigma * sigma / (s * s);
+
+            if (!(s > w->floor))
+                c[i] = sa * c[i] + sb * z[i];
+            else if (abar * (1 + v) <= 1)
+                c[i] = sa * (float)(w->data[i] / s) + (float)sqrt(1 - abar * (1 + v)) * z[i];
+            else
+                c[i] = sa * c[i] + sb * (float)((w->data[i] - s * c[i]) / sigma);
+        }
+        op->v->from_spectral(op, c, x, w->work);
+    }
+}
+
+static void mix_proximal(projdiff *w, double abar)
+{
+    double rho2 = w->s->prior_gain * (1 - abar) / abar, lambda = w->r->sigma * w->r->sigma / rho2;
+    float sa = (float)sqrt(abar), sb = (float)sqrt(1 - abar);
+
+    memcpy(w->u, w->r->x0, w->n * sizeof *w->u);
+    each_sample(w, w->u, lambda);
+    for (size_t i = 0; i < w->n; i++)
+        w->xt[i] = sa * w->u[i] + sb * w->z[i];
+}
+
+/* ---- one step ---- */
+
+static void gradient_step(projdiff *w, double lr)
+{
+    float *x0 = w->r->x0, beta = (float)w->r->opt->momentum, f = (float)lr;
+
+    if (!w->m) {
+        for (size_t i = 0; i < w->n; i++)
+            x0[i] += f * (w->d[i] - x0[i]);
+    } else {
+        for (size_t i = 0; i < w->n; i++) {
+            float g = w->d[i] - x0[i];
+
+            w->m[i] = w->first ? g : beta * w->m[i] + (1 - beta) * g;
+            x0[i] += f * w->m[i];
+        }
+    }
+}
+
+static pjd_status step(projdiff *w, size_t k, double t)
+{
+    double abar = pjd_model_abar(w->r->model, t);
+    pjd_status st = draw(w);
+
+    if (st != PJD_OK)
+        return st;
+    if (w->form == SPECTRAL)
+        mix_spectral(w, abar);
+    else if (w->form == PROXIMAL)
+        mix_proximal(w, abar);
+    else
+        mix_one_level(w, abar);
+    st = pjd_solver_denoise(w->r, k, w->xt, t, w->d);
+    if (st != PJD_OK)
+        return st;
+    if (w->last) {
+        float sa = (float)sqrt(abar), q = (float)(1 / sqrt(1 - abar));
+
+        for (size_t i = 0; i < w->n; i++)
+            w->last[i] = q * (w->xt[i] - sa * w->d[i]);
+    }
+    gradient_step(w, step_size(w, abar));
+    w->first = false;
+    return PJD_OK;
+}
+
+/* The spectral form's projection: what is seen becomes the data itself. */
+static void project_spectral(projdiff *w)
+{
+    const pjd_operator *op = w->r->op;
+
+    for (size_t k = 0; k < w->r->samples; k++) {
+        op->v->to_spectral(op, w->r->x0 + k * op->nx, w->u, w->work);
+        for (size_t i = 0; i < op->nx; i++)
+            if (op->singular[i] > w->floor)
+                w->u[i] = w->data[i] / op->singular[i];
+        op->v->from_spectral(op, w->u, w->r->x0 + k * op->nx, w->work);
+    }
+}
+
+static void finish(projdiff *w)
+{
+    if (w->r->sigma > 0)
+        return;
+    if (w->form == SPECTRAL)
+        project_spectral(w);
+    else
+        each_sample(w, w->r->x0, 0);
+}
+
+static pjd_status start(projdiff *w)
+{
+    const pjd_operator *op = w->r->op;
+    float scale = (float)sqrt(1 - pjd_model_abar(w->r->model, w->t[0]));
+    pjd_status st;
+
+    if (w->s->warm) {
+        for (size_t k = 0; k < w->r->samples; k++)
+            pjd_operator_guess(op, w->r->y, w->r->x0 + k * op->nx, w->work);
+        return PJD_OK;
+    }
+    st = draw(w);
+    if (st != PJD_OK)
+        return st;
+    for (size_t i = 0; i < w->n; i++)
+        w->xt[i] = scale * w->z[i];
+    return pjd_solver_denoise(w->r, 0, w->xt, w->t[0], w->r->x0);
+}
+
+static pjd_status iterate(projdiff *w)
+{
+    size_t repeats = w->r->opt->repeats ? w->r->opt->repeats : 1;
+    pjd_status st = start(w);
+
+    for (size_t k = 0; k < w->steps && st == PJD_OK; k++) {
+        for (size_t j = 0; j < repeats && st == PJD_OK; j++)
+            st = step(w, k + 1, w->t[k]);
+        if (st == PJD_OK && k + 1 == w->steps)
+            finish(w);
+        if (st == PJD_OK)
+            st = pjd_solver_progress(w->r, k + 1, w->steps);
+    }
+    w->r->report->steps = w->steps;
+    w->r->report->step_size = step_size(w, pjd_model_abar(w->r->model, w->t[0]));
+    return st;
+}
+
+static void choose_form(projdiff *w)
+{
+    const pjd_operator *op = w->r->op;
+
+    if (op->spectral_count == op->nx) {
+        float top = 0;
+
+        w->form = SPECTRAL;
+        for (size_t i = 0; i < op->nx; i++)
+            top = fmaxf(top, op->singular[i]);
+        /* Exact data still carry rounding: amplifying it a thousandfold helps nobody. */
+        w->floor = w->r->sigma > 0 ? 0 : 1e-3 * top;
+    } else if (!op->linear || op->kind == PJD_OP_SELECT || op->kind == PJD_OP_AVERAGE || op->kind == PJD_OP_IDENTITY) {
+        w->form = ONE_LEVEL;
+    } else {
+        w->form = PROXIMAL;
+    }
+}
+
+pjd_status pjd_projdiff_run(pjd_solver_run *r, const pjd_projdiff_settings *s)
+{
+    const pjd_operator *op = r->op;
+    bool momentum = r->opt->momentum > 0, reuse = s->fresh < 1;
+    projdiff w = {.r = r, .s = s, .n = r->samples * op->nx, .steps = s->steps, .first = true};
+    size_t floats = (4 + momentum + reuse) * w.n + op->nx + op->work;
+    float *buf;
+    pjd_status st;
+
+    choose_form(&w);
+    w.v = w.form == ONE_LEVEL ? pjd_operator_noise_gain(op, r->sigma * r->sigma) : r->sigma * r->sigma;
+    buf = pjd_alloc(floats, sizeof *buf);
+    w.t = pjd_alloc(w.steps ? w.steps : 1, sizeof *w.t);
+    if (!buf || !w.t || !w.steps) {
+        pjd_free(buf);
+        pjd_free(w.t);
+        return pjd_error_nomem(r->err, "solver", floats * sizeof *buf);
+    }
+    w.xt = buf;
+    w.d = w.xt + w.n;
+    w.z = w.d + w.n;
+    w.u = w.z + w.n;
+    w.data = w.u + w.n;
+    w.work = w.data + op->nx;
+    w.m = momentum ? w.work + op->work : NULL;
+    w.last = reuse ? w.work + op->work + (momentum ? w.n : 0) : NULL;
+    if (w.form == SPECTRAL)
+        op->v->data(op, r->y, w.data, w.work);
+    make_grid(&w);
+    st = iterate(&w);
+    r->report->peak_bytes = floats * sizeof *buf;
+    pjd_free(w.t);
+    pjd_free(w.xt);
+    return st;
+}
+
+static pjd_status run(pjd_solver_run *r)
+{
+    pjd_projdiff_settings s;
+
+    if (r->opt->compat == PJD_COMPAT_REFERENCE)
+        return pjd_projdiff_reference(r);
+    pjd_projdiff_choose(r->op, r->sigma, &s);
+    if (r->opt->steps)
+        s.steps = r->opt->steps;
+    return pjd_projdiff_run(r, &s);
+}
+
+const pjd_solver_class pjd_sv_projdiff = {
+    .entry = {.name = "projdiff", .summary = "projection and denoising by turns (arXiv 2406.06959)"},
+    .run = run,
+};

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/* Schedules against published values, analytic priors against their formulas, the runner's padding and tiles. */
+#include "support/support.h"
+
+#include "core/prior.h"
+
+static pjd_status nan_denoiser(void *user, size_t batch, const pjd_shape *item, const float *x, double t, double abar,
+                               float *x0, pjd_error *err)
+{
+    x0[0] = NAN;
+    return PJD_OK;
+}
+
+static void schedules(void **state)
+{
+    double b[4000];
+    pjd_error err;
+    pjd_model *m;
+
+    assert_ok(pjd_schedule_betas("linear", 1e-4, 0.02, 1000, b, &err), &err);
+    assert_ok(pjd_model_callback(&(pjd_denoiser){.denoise = nan_denoiser}, &(pjd_schedule){b, 1000}, &m, &err), &err);
+    /* Check values of the published programs' float64 tables. */
+    assert_at_most(fabs(pjd_model_abar(m, 0) - 0.9999), 1e-12);
+    assert_at_most(fabs(pjd_model_abar(m, 249) - 0.5240853738), 1e-9);
+    assert_at_most(fabs(pjd_model_abar(m, 499) - 0.0785872429), 1e-9);
+    assert_at_most(fabs(pjd_model_abar(m, 999) / 4.0358297654e-05 - 1), 1e-9);
+    for (double t = 0; t <= 999; t += 0.37)
+        assert_at_most(fabs(pjd_model_t_of_abar(m, pjd_model_abar(m, t)) - t), 1e-6);
+    assert_at_most(fabs(pjd_model_t_of_abar(m, 2.0)), 0);
+    assert_at_most(fabs(pjd_model_t_of_abar(m, 0.0) - 999), 0);
+    pjd_model_unref(m);
+
+    assert_ok(pjd_schedule_betas("squaredcos_cap_v2", 0, 0, 1000, b, &err), &err);
+    assert_at_most(fabs(b[0] / 4.1284224822e-05 - 1), 1e-8);
+    assert_at_most(fabs(b[999] - 0.999), 0);
+    assert_ok(pjd_schedule_betas("cosine", 0, 0, 4000, b, &err), &err);
+    assert_at_most(fabs(b[0] / 9.8658188e-06 - 1), 1e-6);
+    assert_int_equal(pjd_schedule_betas("nope", 1e-4, 0.02, 10, b, &err), PJD_ERR_ARG);
+    assert_int_equal(pjd_schedule_betas("linear", NAN, 0.02, 10, b, &err), PJD_ERR_ARG);
+    assert_int_equal(pjd_schedule_betas("linear", 1e-4, 0.02, 0, b, &err), PJD_ERR_ARG);
+}
+
+static void predictions(void **state)
+{
+    float x[6], pred[8], x0[6], eps[6], v[6], xt[6];
+    const double abar = 0.37;
+
+    test_random(x, 6, 1);
+    test_random(eps, 6, 2);
+    for (int i = 0; i < 6; i++) {
+        xt[i] = (float)(sqrt(abar) * x[i] + sqrt(1 - abar) * eps[i]);
+        v[i] = (float)(sqrt(abar) * eps[i] - sqrt(1 - abar) * x[i]);
+    }
+    /* Two items of 3, the raw output of which has 4 values each: the fourth is cut off. */
+    for (int i = 0; i < 8; i++)
+        pred[i] = i % 4 == 3 ? NAN : eps[i / 4 * 3 + i % 4];
+    pjd_prediction_to_x0(PJD_PREDICT_EPS, 2, 3, 4, xt, pred, abar, x0);
+    assert_at_most(test_max_abs(x0, x, 6), 2e-6);
+    pjd_prediction_to_x0(PJD_PREDICT_V, 2, 3, 3, xt, v, abar, x0);
+    assert_at_most(test_max_abs(x0, x, 6), 2e-6);
+    pjd_prediction_to_x0(PJD_PREDICT_X0, 2, 3, 3, xt, x, abar, x0);
+    assert_at_most(test_max_abs(x0, x, 6), 0);
+}
+
+/* A mixture of one component is a Gaussian; two far apart components pick the near one. */
+static void analytic(void **state)
+{
+    const pjd_shape item = pjd_shape_chw(1, 2, 3);
+    float mean[12], var[6], x[12], a[12], b[12];
+    pjd_model *g, *m;
+    pjd_runner *rg, *rm;
+    pjd_error err;
+    const double one = 1, variance = 0.3, pair[2] = {1, 3}, narrow[2] = {1e-3, 1e-3};
+
+    test_random(mean, 6, 3);
+    test_random(x, 12, 4);
+    for (int i = 0; i < 6; i++)
+        var[i] = 0.3f;
+    assert_ok(pjd_model_gaussian(&item, mean, var, NULL, &g, &err), &err);
+    assert_ok(pjd_model_mixture(&item, 1, &one, mean, &variance, NULL, &m, &err), &err);
+    assert_ok(pjd_runner_create(g, 2, &item, NULL, &rg, &err), &err);
+    assert_ok(pjd_runner_create(m, 2, &item, NULL, &rm, &err), &err);
+    for (double t = 0; t < 1000; t += 333) {
+        assert_ok(pjd_runner_denoise(rg, x, t, a, &err), &err);
+        assert_ok(pjd_runner_denoise(rm, x, t, b, &err), &err);
+        assert_at_most(test_max_abs(a, b, 12), 1e-6);
+    }
+    pjd_runner_free(rm);
+    pjd_model_unref(m);
+    for (int i = 0; i < 6; i++) {
+        mean[i] = -5;
+        mean[6 + i] = 5;
+        x[i] = -4;
+        x[6 + i] = 4;
+    }
+    assert_ok(pjd_model_mixture(&item, 2, pair, mean, narrow, NULL, &m, &err), &err);
+    assert_ok(pjd_runner_create(m, 2, &item, NULL, &rm, &err), &err);
+    assert_ok(pjd_runner_denoise(rm, x, 300, a, &err), &err);
+    assert_at_most(test_max_abs(a, mean, 12), 0.1);
+    pjd_runner_free(rm);
+    pjd_model_unref(m);
+    pjd_runner_free(rg);
+    pjd_model_unref(g);
+
+    var[2] = -1;
+    assert_int_equal(pjd_model_gaussian(&item, mean, var, NULL, &g, &err), PJD_ERR_ARG);
+    var[2] = NAN;
+    assert_int_equal(pjd_model_gaussian(&item, mean, var, NULL, &g, &err), PJD_ERR_ARG);
+    assert_null(g);
+}
+
+typedef struct seen {
+    size_t h, w, calls;
+} seen;
+
+/* Twice the input, so that any blending must give twice the picture. */
+static pjd_status twice(void *user, size_t batch, const pjd_shape *item, const float *x, double t, double abar, float *x0,
+                        pjd_error *err)
+{
+    seen *s = user;
+
+    s->h = item->dim[1];
+    s->w = item->dim[2];
+    s->calls++;
+    for (size_t i = 0; i < batch * item->dim[0] * s->h * s->w; i++)
+        x0[i] = 2 * x[i];
+    return PJD_OK;
+}
+
+static void runner_any_size(void **state)
+{
+    static const size_t sizes[] = {1, 2, 3, 17, 64, 191, 257};
+    static float x[2 * 257 * 257], y[2 * 257 * 257];
+    seen s = {0};
+    pjd_model *m;
+    pjd_error err;
+
+    assert_ok(pjd_model_callback(&(pjd_denoiser){.denoise = twice, .user = &s}, NULL, &m, &err), &err);
+    m->info.multiple = 8;
+    for (size_t i = 0; i < PJD_COUNTOF(sizes); i++)
+        for (size_t k = 0; k < PJD_COUNTOF(sizes); k++)
+            for (size_t tile = 0; tile <= 64; tile += 64) {
+                const pjd_shape item = pjd_shape_chw(1, sizes[i], sizes[k]);
+                size_t n = 2 * sizes[i] * sizes[k];
+                pjd_runner *r;
+                pjd_runner_stats stats;
+
+                test_random(x, n, i * 10 + k);
+                assert_ok(pjd_runner_create(m, 2, &item, &(pjd_runner_options){.tile = tile}, &r, &err), &err);
+                uint64_t before = pjd_mem_test_count();
+                assert_ok(pjd_runner_denoise(r, x, 10, y, &err), &err);
+                assert_int_equal(pjd_mem_test_count(), before);
+                for (size_t j = 0; j < n; j++)
+                    x[j] *= 2;
+                assert_at_most(test_max_abs(y, x, n), 1e-5);
+                assert_int_equal(s.h % 8, 0);
+                assert_int_equal(s.w % 8, 0);
+                pjd_runner_get_stats(r, &stats);
+                assert_int_equal(stats.calls, stats.tiles);
+                if (tile) {
+                    assert_true(s.h <= 64 && s.w <= 64);
+                }
+                pjd_runner_free(r);
+            }
+    pjd_model_unref(m);
+}
+
+static void nonfinite_is_an_error(void **state)
+{
+    const pjd_shape item = pjd_shape_chw(1, 4, 4);
+    float x[16] = {0};
+    pjd_model *m;
+    pjd_runner *r;
+    pjd_error err;
+
+    assert_ok(pjd_model_callback(&(pjd_denoiser){.denoise = nan_denoiser}, NULL, &m, &err), &err);
+    assert_ok(pjd_runner_create(m, 1, &item, NULL, &r, &err), &err);
+    assert_int_equal(pjd_runner_denoise(r, x, 0, x, &err), PJD_ERR_NONFINITE);
+    assert_int_equal(pjd_runner_raw(r, x, 0, x, &err), PJD_ERR_UNSUPPORTED);
+    pjd_runner_free(r);
+    assert_int_equal(pjd_runner_create(m, 0, &item, NULL, &r, &err), PJD_ERR_ARG);
+    pjd_model_unref(m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(schedules), cmocka_unit_test(predictions),     cmocka_unit_test(analytic),
+        cmocka_unit_test(runner_any_size), cmocka_unit_test(nonfinite_is_an_error),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
