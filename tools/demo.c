@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What ./quickstart does besides calling projdiff: prepare a photograph, draw a mask of scratches and text, paint it,
+ * score, and lay out the contact sheet. Not installed. Each subcommand takes files; see usage().
+ */
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <projdiff/io.h>
+#include <projdiff/metrics.h>
+
+#include "demo.h"
+
+enum { AREA = 512 * 384, MULTIPLE = 4 }; /* pixels of a prepared photograph at most; its sides are multiples */
+
+static pjd_error err = {PJD_OK, "out of memory"};
+
+bool demo_read(const char *path, demo_image *out)
+{
+    *out = (demo_image){0};
+    return pjd_picture_read(path, &out->like, &out->data, &out->shape, &err) == PJD_OK;
+}
+
+void demo_free(demo_image *im)
+{
+    pjd_io_free(im->data);
+    pjd_picture_free(im->like);
+    *im = (demo_image){0};
+}
+
+static bool save(const char *path, const float *data, const pjd_shape *shape)
+{
+    pjd_write_options w = {.overwrite = true};
+
+    return pjd_picture_write(path, NULL, data, shape, &w, &err) == PJD_OK;
+}
+
+/* ---- prepare IN OUT [X Y WIDTH HEIGHT]: cut out, shrink to the area, sides multiples of 4 ---- */
+
+/* Copy the rectangle at x, y out of a [c,h,w] array. */
+static float *cut(const demo_image *im, size_t x, size_t y, size_t width, size_t height)
+{
+    size_t h = im->shape.dim[1], w = im->shape.dim[2];
+    float *out = malloc(im->shape.dim[0] * width * height * sizeof *out);
+
+    for (size_t c = 0; out && c < im->shape.dim[0]; c++)
+        for (size_t i = 0; i < height; i++)
+            memcpy(out + (c * height + i) * width, im->data + (c * h + y + i) * w + x, width * sizeof *out);
+    return out;
+}
+
+static size_t rounded_down(double x)
+{
+    size_t n = (size_t)(x + 1e-6) / MULTIPLE * MULTIPLE;
+
+    return n < MULTIPLE ? MULTIPLE : n;
+}
+
+static bool prepare(int argc, char **argv)
+{
+    demo_image im;
+    float *part = NULL, *small = NULL;
+    bool ok = false;
+
+    if (!demo_read(argv[0], &im))
+        goto out;
+    size_t x = 0, y = 0, w = im.shape.dim[2], h = im.shape.dim[1];
+    if (argc == 6) {
+        x = strtoul(argv[2], NULL, 10), y = strtoul(argv[3], NULL, 10);
+        w = strtoul(argv[4], NULL, 10), h = strtoul(argv[5], NULL, 10);
+    }
+    if (w < 16 || h < 16 || x + w > im.shape.dim[2] || y + h > im.shape.dim[1]) {
+        pjd_error_set(&err, PJD_ERR_SHAPE, "prepare: expected at least 16x16 pixels inside the picture of %zux%zu",
+                      im.shape.dim[2], im.shape.dim[1]);
+        goto out;
+    }
+    double scale = sqrt((double)AREA / ((double)w * (double)h));
+    scale = scale < 1 ? scale : 1;
+    size_t w2 = rounded_down((double)w * scale), h2 = rounded_down((double)h * scale);
+    /* cut away what rounding the sides would stretch */
+    size_t wc = (size_t)lround((double)w2 / scale), hc = (size_t)lround((double)h2 / scale);
+    wc = wc < w ? wc : w, hc = hc < h ? hc : h;
+    pjd_shape from = pjd_shape_chw(im.shape.dim[0], hc, wc), to = pjd_shape_chw(im.shape.dim[0], h2, w2);
+    part = cut(&im, x + (w - wc) / 2, y + (h - hc) / 2, wc, hc);
+    small = malloc(im.shape.dim[0] * w2 * h2 * sizeof *small);
+    if (!part || !small)
+        goto out;
+    ok = pjd_resize("lanczos3", &from, part, h2, w2, small, &err) == PJD_OK && save(argv[1], small, &to);
+out:
+    free(small);
+    free(part);
+    demo_free(&im);
+    return ok;
+}
+
+/* ---- mask LIKE OUT: white is missing ---- */
+
+static bool mask(int argc, char **argv)
+{
+    demo_image im;
+    float *m = NULL;
+    bool ok = false;
+
+    (void)argc;
+    if (demo_read(argv[0], &im) && (m = malloc(im.shape.dim[1] * im.shape.dim[2] * sizeof *m))) {
+        pjd_shape s = pjd_shape_chw(1, im.shape.dim[1], im.shape.dim[2]);
+
+        demo_draw_mask(m, im.shape.dim[1], im.shape.dim[2]);
+        ok = save(argv[1], m, &s);
+    }
+    free(m);
+    demo_free(&im);
+    return ok;
+}
+
+/* ---- paint IN MASK OUT: the masked pixels white, as a scratch or a stamp would leave them ---- */
+
+static bool paint(int argc, char **argv)
+{
+    demo_image im, m = {0};
+    bool ok = false;
+
+    (void)argc;
+    if (demo_read(argv[0], &im) && demo_read(argv[1], &m)) {
+        size_t n = im.shape.dim[1] * im.shape.dim[2];
+
+        if (n != m.shape.dim[1] * m.shape.dim[2]) {
+            pjd_error_set(&err, PJD_ERR_SHAPE, "paint: the mask has another size than the picture");
+        } else {
+            for (size_t k = 0; k < im.shape.dim[0] * n; k++)
+                if (m.data[k % n] > 0)
+                    im.data[k] = 1;
+            ok = save(argv[2], im.data, &im.shape);
+        }
+    }
+    demo_free(&m);
+    demo_free(&im);
+    return ok;
+}
+
+/* ---- psnr ESTIMATE REFERENCE: a smaller estimate is enlarged (bicubic) first ---- */
+
+static bool psnr(int argc, char **argv)
+{
+    demo_image a, b = {0};
+    float *large = NULL;
+    double value;
+    bool ok = false;
+
+    (void)argc;
+    if (demo_read(argv[0], &a) && demo_read(argv[1], &b) &&
+        (large = malloc(b.shape.dim[0] * b.shape.dim[1] * b.shape.dim[2] * sizeof *large)) != NULL) {
+        const float *estimate = a.data;
+        pjd_status st = PJD_OK;
+
+        if (a.shape.dim[0] != b.shape.dim[0]) {
+            st = pjd_error_set(&err, PJD_ERR_SHAPE, "psnr: one picture is gray and the other has colours");
+        } else if (!pjd_shape_equal(&a.shape, &b.shape)) {
+            st = pjd_resize("bicubic", &a.shape, a.data, b.shape.dim[1], b.shape.dim[2], large, &err);
+            estimate = large;
+        }
+        ok = st == PJD_OK && pjd_metric("psnr", &b.shape, estimate, b.data, 2, &value, &err) == PJD_OK;
+        if (ok)
+            printf("%.2f\n", value);
+    }
+    free(large);
+    demo_free(&b);
+    demo_free(&a);
+    return ok;
+}
+
+/* ---- dispatch ---- */
+
+static int usage(void)
+{
+    fputs("usage: demo prepare IN OUT [X Y WIDTH HEIGHT]\n"
+          "       demo mask LIKE OUT\n"
+          "       demo paint IN MASK OUT\n"
+          "       demo psnr ESTIMATE REFERENCE\n",
+          stderr);
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        bool (*run)(int argc, char **argv);
+        int least, most;
+    } commands[] = {{"prepare", prepare, 2, 6}, {"mask", mask, 2, 2}, {"paint", paint, 3, 3}, {"psnr", psnr, 2, 2}};
+
+    for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
+        if (!strcmp(argv[1], commands[i].name)) {
+            if (argc - 2 < commands[i].least || argc - 2 > commands[i].most)
+                return usage();
+            bool ok = commands[i].run(argc - 2, argv + 2);
+
+            if (!ok)
+                fprintf(stderr, "demo %s: %s\n", argv[1], err.text);
+            pjd_io_shutdown();
+            return ok ? 0 : 1;
+        }
+    return usage();
+}
