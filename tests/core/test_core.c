@@ -65,6 +65,37 @@ static void noise_is_counter_based(void **state)
     pjd_noise_free(b);
 }
 
+/* Moments of a million draws, and neighbours that do not know of each other: five standard errors each. */
+static void noise_is_normal(void **state)
+{
+    enum { N = 1 << 20 };
+    float *x = malloc(N * sizeof *x);
+    double m[5] = {0}, lag[4] = {0}, n = N, tail = 0;
+    pjd_noise *src;
+    pjd_error err;
+
+    assert_ok(pjd_noise_seeded(123456789012345u, 3, &src, &err), &err);
+    assert_ok(pjd_noise_normal(src, x, N, &err), &err);
+    for (int i = 0; i < N; i++) {
+        double p = 1;
+
+        for (int k = 1; k < 5; k++)
+            m[k] += (p *= x[i]) / n;
+        for (int k = 1; k < 4; k++)
+            lag[k] += i >= k ? (double)x[i] * x[i - k] / n : 0;
+        tail += fabs(x[i]) > 3;
+    }
+    assert_at_most(fabs(m[1]), 5 / sqrt(n));
+    assert_at_most(fabs(m[2] - 1), 5 * sqrt(2 / n));
+    assert_at_most(fabs(m[3]), 5 * sqrt(15 / n));
+    assert_at_most(fabs(m[4] - 3), 5 * sqrt(96 / n));
+    for (int k = 1; k < 4; k++)
+        assert_at_most(fabs(lag[k]), 5 / sqrt(n));
+    assert_at_most(fabs(tail / n - 0.0026998), 5 * sqrt(0.0027 / n));
+    pjd_noise_free(src);
+    free(x);
+}
+
 static void recorded_noise_ends(void **state)
 {
     pjd_error err;
@@ -144,6 +175,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shapes),           cmocka_unit_test(finiteness),
         cmocka_unit_test(error_is_one_line), cmocka_unit_test(noise_is_counter_based),
+        cmocka_unit_test(noise_is_normal),
         cmocka_unit_test(recorded_noise_ends), cmocka_unit_test(parameters),
     };
 
