@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * superres: y is x averaged over cells of factor x factor pixels. Where factor does not divide a side, the last row or
+ * column of cells averages the pixels that exist. A A* is diagonal, 1 / (pixels of the cell), so everything is in closed
+ * form: P(x; y, a) = x + repeat(sqrt(a) y - pool(x)).
+ */
+#include <math.h>
+
+#include "internal.h"
+
+typedef struct superres_params {
+    long factor, width, height;
+} superres_params;
+
+typedef struct superres {
+    size_t factor, c, h, w, ch, cw; /* x is [c, h, w], y is [c, ch, cw] */
+} superres;
+
+/* One row of cells: mean over rows first .. first + rows - 1 of a plane. */
+static void pool_row(const superres *s, const float *x, size_t rows, float *y)
+{
+    for (size_t j = 0; j < s->cw; j++) {
+        size_t left = j * s->factor, cols = left + s->factor <= s->w ? s->factor : s->w - left;
+        float sum = 0.0f;
+
+        for (size_t a = 0; a < rows; a++)
+            for (size_t b = 0; b < cols; b++)
+                sum += x[a * s->w + left + b];
+        y[j] = sum / (float)(rows * cols);
+    }
+}
+
+static size_t cell_rows(const superres *s, size_t i)
+{
+    size_t top = i * s->factor;
+
+    return top + s->factor <= s->h ? s->factor : s->h - top;
+}
+
+/* Cells are visited row by row of all channels; rows are independent. */
+static void apply(const pjd_operator *op, const float *x, float *y, float *work)
+{
+    const superres *s = op->priv;
+
+#pragma omp parallel for schedule(static) if (op->nx > PJD_OP_PARALLEL)
+    for (size_t k = 0; k < s->c * s->ch; k++) {
+        size_t c = k / s->ch, i = k % s->ch;
+
+        pool_row(s, x + (c * s->h + i * s->factor) * s->w, cell_rows(s, i), y + k * s->cw);
+    }
+}
+
+static void adjoint(const pjd_operator *op, const float *y, float *x, float *work)
+{
+    const superres *s = op->priv;
+
+#pragma omp parallel for schedule(static) if (op->nx > PJD_OP_PARALLEL)
+    for (size_t k = 0; k < s->c * s->ch; k++) {
+        size_t c = k / s->ch, i = k % s->ch, rows = cell_rows(s, i);
+        float *to = x + (c * s->h + i * s->factor) * s->w;
+
+        for (size_t j = 0; j < s->cw; j++) {
+            size_t left = j * s->factor, cols = left + s->factor <= s->w ? s->factor : s->w - left;
+            float v = y[k * s->cw + j] / (float)(rows * cols);
+
+            for (size_t a = 0; a < rows; a++)
+                for (size_t b = 0; b < cols; b++)
+                    to[a * s->w + left + b] = v;
+        }
+    }
+}
+
+/* x += repeat((scale y - pool(x)) / (1 + lambda cells)): both the projection and the proximal step. */
+static void correct(const pjd_operator *op, float *x, const float *y, double scale, double lambda)
+{
+    const superres *s = op->priv;
+
+#pragma omp parallel for schedule(static) if (op->nx > PJD_OP_PARALLEL)
+    for (size_t k = 0; k < s->c * s->ch; k++) {
+        size_t c = k / s->ch, i = k % s->ch, rows = cell_rows(s, i);
+        float *at = x + (c * s->h + i * s->factor) * s->w;
+
+        for (size_t j = 0; j < s->cw; j++) {
+            size_t left = j * s->factor, cols = left + s->factor <= s->w ? s->factor : s->w - left;
+            double cells = (double)(rows * cols);
+            float sum = 0.0f, v;
+
+            for (size_t a = 0; a < rows; a++)
+                for (size_t b = 0; b < cols; b++)
+                    sum += at[a * s->w + left + b];
+            v = (float)((scale * (double)y[k * s->cw + j] - (double)sum / cells) / (1.0 + lambda * cells));
+            for (size_t a = 0; a < rows; a++)
+                for (size_t b = 0; b < cols; b++)
+                    at[a * s->w + left + b] += v;
+        }
+    }
+}
+
+static void project(const pjd_operator *op, float *x, const float *y, double alpha, float *work)
+{
+    correct(op, x, y, sqrt(alpha), 0.0);
+}
+
+static void prox(const pjd_operator *op, float *x, const float *y, double lambda, float *work)
+{
+    correct(op, x, y, 1.0, lambda);
+}
+
+static void gram_solve(const pjd_operator *op, float *r, double lambda, float *work)
+{
+    const superres *s = op->priv;
+
+    for (size_t k = 0; k < s->c * s->ch; k++) {
+        size_t rows = cell_rows(s, k % s->ch);
+
+        for (size_t j = 0; j < s->cw; j++) {
+            size_t left = j * s->factor, cols = left + s->factor <= s->w ? s->factor : s->w - left;
+            double cells = (double)(rows * cols);
+
+            r[k * s->cw + j] *= (float)(cells / (1.0 + lambda * cells));
+        }
+    }
+}
+
+/* Every whole cell has the singular value 1 / factor. */
+static double noise_gain(const pjd_operator *op, double sigma2)
+{
+    const superres *s = op->priv;
+
+    return (double)s->factor * (double)s->factor * sigma2;
+}
+
+/* ---- the guess ---- */
+
+/* Keys, "Cubic convolution interpolation for digital image processing", 1981, a = -1/2. */
+static void cubic_weights(double t, float w[4])
+{
+    w[0] = (float)(((-0.5 * t + 1.0) * t - 0.5) * t);
+    w[1] = (float)((1.5 * t - 2.5) * t * t + 1.0);
+    w[2] = (float)(((-1.5 * t + 2.0) * t + 0.5) * t);
+    w[3] = (float)((0.5 * t - 0.5) * t * t);
+}
+
+/* The four source positions (clamped) and weights of output i. */
+static void cubic_taps(size_t i, size_t r, size_t n, size_t at[4], float w[4])
+{
+    double pos = ((double)i + 0.5) / (double)r - 0.5, base = floor(pos);
+
+    cubic_weights(pos - base, w);
+    for (int k = 0; k < 4; k++) {
+        double p = base + (double)(k - 1);
+
+        at[k] = p < 0.0 ? 0 : p > (double)(n - 1) ? n - 1 : (size_t)p;
+    }
+}
+
+void pjd_op_enlarge(const float *src, size_t h, size_t w, size_t r, float *dst, size_t oh, size_t ow)
+{
+#pragma omp parallel for schedule(static) if (oh * ow > PJD_OP_PARALLEL)
+    for (size_t i = 0; i < oh; i++) {
+        size_t row[4], col[4];
+        float wy[4], wx[4];
+
+        cubic_taps(i, r, h, row, wy);
+        for (size_t j = 0; j < ow; j++) {
+            float sum = 0.0f;
+
+            cubic_taps(j, r, w, col, wx);
+            for (int a = 0; a < 4; a++) {
+                const float *line = src + row[a] * w;
+
+                sum += wy[a] * (wx[0] * line[col[0]] + wx[1] * line[col[1]] + wx[2] * line[col[2]] + wx[3] * line[col[3]]);
+            }
+            dst[i * ow + j] = sum;
+        }
+    }
+}
+
+static void guess(const pjd_operator *op, const float *y, float *x, float *work)
+{
+    const superres *s = op->priv;
+
+    for (size_t c = 0; c < s->c; c++)
+        pjd_op_enlarge(y + c * s->ch * s->cw, s->ch, s->cw, s->factor, x + c * s->h * s->w, s->h, s->w);
+}
+
+/* ---- creation ---- */
+
+/* The clean picture's side: as given, or factor times the measurement's. */
+static pjd_status clean_side(const char *which, size_t cells, size_t factor, long wanted, size_t *out, pjd_error *err)
+{
+    if (wanted == 0) {
+        if (!pjd_mul(cells, factor, out))
+            return pjd_error_set(err, PJD_ERR_SHAPE, "superres: %s %zu times factor %zu is too large", which, cells, factor);
+        return PJD_OK;
+    }
+    *out = (size_t)wanted;
+    if ((*out + factor - 1) / factor != cells)
+        return pjd_error_set(err, PJD_ERR_SHAPE, "superres: %s=%zu with factor %zu needs a measurement of %s %zu, found %zu",
+                             which, *out, factor, which, (*out + factor - 1) / factor, cells);
+    return PJD_OK;
+}
+
+static pjd_status shapes(const superres_params *p, const pjd_shape *given_x, const pjd_shape *given_y, pjd_shape *x,
+                         pjd_shape *y, pjd_error *err)
+{
+    size_t r = (size_t)p->factor, h, w;
+    pjd_status st = pjd_op_require_chw("superres", given_x ? given_x : given_y, err);
+
+    if (st != PJD_OK)
+        return st;
+    if (given_x) {
+        h = given_x->dim[1];
+        w = given_x->dim[2];
+        *x = *given_x;
+        *y = pjd_shape_chw(x->dim[0], (h - 1) / r + 1, (w - 1) / r + 1);
+        if ((p->width && (size_t)p->width != w) || (p->height && (size_t)p->height != h))
+            return pjd_error_set(err, PJD_ERR_SHAPE, "superres: width=%ld, height=%ld (0: any) do not match a picture of %zux%zu",
+                                 p->width, p->height, w, h);
+        return pjd_op_require_equal("superres", "measurement", y, given_y, err);
+    }
+    *y = *given_y;
+    st = clean_side("height", y->dim[1], r, p->height, &h, err);
+    if (st == PJD_OK)
+        st = clean_side("width", y->dim[2], r, p->width, &w, err);
+    if (st == PJD_OK)
+        *x = pjd_shape_chw(y->dim[0], h, w);
+    return st;
+}
+
+static pjd_status create(const pjd_op_class *cls, const void *params, const bool *present, const pjd_shape *given_x,
+                         const pjd_shape *given_y, pjd_operator **out, pjd_error *err)
+{
+    static const pjd_op_vtbl table = {.apply = apply,
+                                      .adjoint = adjoint,
+                                      .gram_solve = gram_solve,
+                                      .project = project,
+                                      .prox = prox,
+                                      .noise_gain = noise_gain,
+                                      .guess = guess};
+    const superres_params *p = params;
+    pjd_operator *op = NULL;
+    pjd_shape x, y;
+    superres *s;
+    pjd_status st = shapes(p, given_x, given_y, &x, &y, err);
+
+    *out = NULL;
+    if (st == PJD_OK)
+        st = pjd_op_new("superres", &table, &x, &y, true, &op, err);
+    if (st != PJD_OK)
+        return st;
+    s = pjd_alloc(1, sizeof *s);
+    op->priv = s;
+    if (!s) {
+        pjd_operator_unref(op);
+        return pjd_error_nomem(err, "superres", sizeof *s);
+    }
+    *s = (superres){(size_t)p->factor, x.dim[0], x.dim[1], x.dim[2], y.dim[1], y.dim[2]};
+    op->kind = PJD_OP_AVERAGE;
+    *out = op;
+    return PJD_OK;
+}
+
+static const pjd_param table_of_params[] = {
+    {.name = "factor", .type = PJD_PARAM_INT, .min = 2, .max = 4096, .unit = "",
+     .help = "each pixel of the measurement is the mean of factor x factor pixels",
+     .offset = offsetof(superres_params, factor)},
+    {.name = "width", .type = PJD_PARAM_INT, .fallback = "0", .min = 0, .max = 1e6, .unit = "px",
+     .help = "exact width of the result where factor does not divide it; 0: factor times the measurement's",
+     .offset = offsetof(superres_params, width)},
+    {.name = "height", .type = PJD_PARAM_INT, .fallback = "0", .min = 0, .max = 1e6, .unit = "px",
+     .help = "exact height of the result; 0: factor times the measurement's", .offset = offsetof(superres_params, height)},
+};
+
+const pjd_op_class pjd_op_superres = {
+    .entry = {"superres", "enlarge a picture whose pixels are averages of several", table_of_params,
+              PJD_COUNTOF(table_of_params)},
+    .params_size = sizeof(superres_params),
+    .create = create,
+};
