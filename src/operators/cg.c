@@ -38,7 +38,7 @@ void pjd_vec_axpy(double a, const float *x, float *y, size_t n)
 {
     float f = (float)a;
 
-#pragma omp parallel for simd schedule(static) if (parallel : n > PJD_OP_PARALLEL)
+#pragma omp parallel for schedule(static) if (n > PJD_OP_PARALLEL)
     for (size_t i = 0; i < n; i++)
         y[i] += f * x[i];
 }
@@ -47,7 +47,7 @@ void pjd_vec_xpay(const float *x, double a, float *y, size_t n)
 {
     float f = (float)a;
 
-#pragma omp parallel for simd schedule(static) if (parallel : n > PJD_OP_PARALLEL)
+#pragma omp parallel for schedule(static) if (n > PJD_OP_PARALLEL)
     for (size_t i = 0; i < n; i++)
         y[i] = x[i] + f * y[i];
 }
@@ -56,7 +56,7 @@ void pjd_vec_scale_minus(double a, const float *x, float *y, size_t n)
 {
     float f = (float)a;
 
-#pragma omp parallel for simd schedule(static) if (parallel : n > PJD_OP_PARALLEL)
+#pragma omp parallel for schedule(static) if (n > PJD_OP_PARALLEL)
     for (size_t i = 0; i < n; i++)
         y[i] = f * x[i] - y[i];
 }

@@ -14,7 +14,7 @@ static void project(const pjd_operator *op, float *x, const float *y, double alp
 {
     float scale = (float)sqrt(alpha);
 
-#pragma omp parallel for simd schedule(static) if (parallel : op->nx > PJD_OP_PARALLEL)
+#pragma omp parallel for schedule(static) if (op->nx > PJD_OP_PARALLEL)
     for (size_t i = 0; i < op->nx; i++)
         x[i] = scale * y[i];
 }
@@ -23,7 +23,7 @@ static void prox(const pjd_operator *op, float *x, const float *y, double lambda
 {
     float w = (float)(1.0 / (1.0 + lambda));
 
-#pragma omp parallel for simd schedule(static) if (parallel : op->nx > PJD_OP_PARALLEL)
+#pragma omp parallel for schedule(static) if (op->nx > PJD_OP_PARALLEL)
     for (size_t i = 0; i < op->nx; i++)
         x[i] += w * (y[i] - x[i]);
 }

@@ -34,7 +34,7 @@ static void select_known(const pjd_operator *op, const float *from, float *to, f
         const float *a = from + c * plane;
         float *b = to + c * plane;
 
-#pragma omp parallel for simd schedule(static) if (parallel : plane > PJD_OP_PARALLEL)
+#pragma omp parallel for schedule(static) if (plane > PJD_OP_PARALLEL)
         for (size_t i = 0; i < plane; i++)
             b[i] = m[i] ? a[i] : 0.0f;
     }
@@ -51,7 +51,7 @@ static void blend(const pjd_operator *op, float *x, const float *y, float scale,
         const float *b = y + c * plane;
         float *a = x + c * plane;
 
-#pragma omp parallel for simd schedule(static) if (parallel : plane > PJD_OP_PARALLEL)
+#pragma omp parallel for schedule(static) if (plane > PJD_OP_PARALLEL)
         for (size_t i = 0; i < plane; i++)
             a[i] = m[i] ? (weight == 1.0f ? scale * b[i] : a[i] + weight * (scale * b[i] - a[i])) : a[i];
     }
