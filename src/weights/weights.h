@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A checkpoint as a table of named tensors, whatever the container. Readers execute nothing and check each count,
- * product and offset before use. Tensor data stays in the file's mapping or buffer until converted.
+ * product and offset before use. Tensor data stays in the file's mapping or buffer until converted: a file that is cut
+ * or rewritten while it is open is the user's fault (the process gets SIGBUS, or other numbers), so replace checkpoints
+ * by renaming. An open pjd_weights is immutable; threads may share it.
  */
 #ifndef PJD_WEIGHTS_WEIGHTS_H
 #define PJD_WEIGHTS_WEIGHTS_H
@@ -9,11 +11,20 @@
 #include "core/core.h"
 
 typedef enum pjd_dtype {
-    PJD_F32 = 0, PJD_F64, PJD_F16, PJD_BF16, PJD_I64, PJD_I32, PJD_I16, PJD_I8, PJD_U8, PJD_BOOL
+    PJD_F32 = 0,
+    PJD_F64,
+    PJD_F16,
+    PJD_BF16,
+    PJD_I64,
+    PJD_I32,
+    PJD_I16,
+    PJD_I8,
+    PJD_U8,
+    PJD_BOOL
 } pjd_dtype;
 
 typedef struct pjd_tensor {
-    const char *name;      /* as stored, before any prefix is stripped */
+    const char *name; /* as stored, before any prefix is stripped */
     pjd_dtype dtype;
     pjd_shape shape;
     size_t stride[PJD_MAX_RANK]; /* in elements, >= 0; views of shared storages */
@@ -27,7 +38,8 @@ typedef struct pjd_weights pjd_weights;
    (diffusers layout: config.json beside diffusion_pytorch_model.{safetensors,bin}, or unet/ below). */
 pjd_status pjd_weights_open(const char *path, const pjd_log *log, pjd_weights **out, pjd_error *err);
 /* From memory, for tests and fuzzing; the buffer must outlive the object. */
-pjd_status pjd_weights_open_memory(const void *data, size_t size, const pjd_log *log, pjd_weights **out, pjd_error *err);
+pjd_status pjd_weights_open_memory(const void *data, size_t size, const pjd_log *log, pjd_weights **out,
+                                   pjd_error *err);
 void pjd_weights_free(pjd_weights *w);
 
 const char *pjd_weights_container(const pjd_weights *w); /* "safetensors", "torch zip", ... */
