@@ -27,6 +27,10 @@ PJD_API void pjd_io_shutdown(void);
 
 typedef struct pjd_picture pjd_picture; /* what was read besides the samples */
 
+/* Larger pictures are refused before anything is allocated (16384x16384; 12000x9000 is well inside): a file of a few
+   kilobytes can claim any size. */
+#define PJD_PICTURE_MAX_PIXELS ((size_t)1 << 28)
+
 typedef struct pjd_picture_info {
     size_t channels;   /* colour channels in the samples: 1 or 3 */
     size_t width, height;
