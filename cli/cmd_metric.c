@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* projdiff metric: how far an estimate is from a reference. */
+#include "cli.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct A {
+    cli_args common;
+    double range;
+} A;
+
+static const cli_option options[] = {
+    {"range", 0, CLI_NUMBER, offsetof(A, range), "R",
+     "width of the range of values; default: 1 for pictures (black is 0, white is 1), 2 for arrays (-1..1)", CLI_POSITIVE,
+     CLI_NO_LIMIT, NULL},
+};
+
+/* Pictures are compared on 0..1, so that --range means the same to all of them. */
+static void to_unit_scale(cli_media *m)
+{
+    for (size_t i = 0, n = m->n * m->c * m->h * m->w; i < n; i++)
+        m->data[i] = (float)(m->data[i] * 0.5 + 0.5);
+}
+
+static int read_both(const A *a, cli_media *estimate, cli_media *reference)
+{
+    const char *const *paths = &a->common.at[1];
+    cli_media *both[2] = {estimate, reference};
+    pjd_error err;
+
+    if (!strcmp(paths[0], "-") && !strcmp(paths[1], "-"))
+        return cli_error(CLI_USAGE, "only one of the two can be standard input");
+    for (int i = 0; i < 2; i++)
+        if (cli_media_read(paths[i], both[i], &err) != PJD_OK)
+            return cli_fail(&err, paths[i], false);
+    if (estimate->n != reference->n || estimate->c != reference->c || estimate->h != reference->h ||
+        estimate->w != reference->w)
+        return cli_error(CLI_USAGE, "sizes differ: %s is %zux%zu with %zu channel(s), %s is %zux%zu with %zu", paths[0],
+                         estimate->w, estimate->h, estimate->n * estimate->c, paths[1], reference->w, reference->h,
+                         reference->n * reference->c);
+    if (!estimate->array && !reference->array) {
+        to_unit_scale(estimate);
+        to_unit_scale(reference);
+    }
+    return CLI_DONE;
+}
+
+/* The mean over the items of an array. */
+static int measure(const char *name, double range, const cli_media *e, const cli_media *r, double *mean)
+{
+    pjd_shape shape = pjd_shape_chw(e->c, e->h, e->w);
+    size_t item = e->c * e->h * e->w;
+    pjd_error err;
+
+    *mean = 0;
+    for (size_t n = 0; n < e->n; n++) {
+        double value;
+
+        if (pjd_metric(name, &shape, e->data + n * item, r->data + n * item, range, &value, &err) != PJD_OK)
+            return cli_fail(&err, NULL, false);
+        if (e->n > 1 && cli_verbose())
+            cli_say("item %zu: %s %.6f", n, name, value);
+        *mean += value / (double)e->n;
+    }
+    return CLI_DONE;
+}
+
+static int run(const void *args)
+{
+    const A *a = args;
+    cli_media e = {0}, r = {0};
+    double range = a->range, value;
+    int code = read_both(a, &e, &r);
+
+    if (code == CLI_DONE) {
+        if (!(range > 0))
+            range = e.array || r.array ? 2 : 1;
+        code = measure(a->common.at[0], range, &e, &r, &value);
+    }
+    if (code == CLI_DONE)
+        printf("%.6f\n", value);
+    cli_media_free(&e);
+    cli_media_free(&r);
+    return code;
+}
+
+const cli_command cli_cmd_metric = {
+    .name = "metric",
+    .summary = "compare an estimate with a reference: psnr, ssim",
+    .synopsis = "psnr|ssim ESTIMATE REFERENCE [--range R]",
+    .description =
+        "Prints one number on standard output; for arrays of several items, the mean over the items.\n\n"
+        "psnr: 10 log10(range^2 / mse) in decibels, mse over all channels and pixels; inf for equal inputs. ssim: Wang et al. "
+        "2004, 11x11 Gaussian window of deviation 1.5, K1 = 0.01, K2 = 0.03, windows inside the picture only, population "
+        "moments, mean over channels and positions. The range is the one stated, never the data's own. Alpha is left out.",
+    .examples = "projdiff metric psnr restored.png original.png\nprojdiff metric ssim a.npy b.npy --range 2",
+    .options = options,
+    .option_count = CLI_COUNTOF(options),
+    .size = sizeof(A),
+    .min_args = 3,
+    .max_args = 3,
+    .run = run,
+};

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+/* projdiff simulate: the forward model, y = A(x) + sigma n. */
+#include "cli.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "projdiff/io.h"
+
+typedef struct A {
+    cli_args common;
+    const char *input, *output, *mask, *kernel, *mask_out, *format;
+    bool mask_invert, overwrite, skip_existing;
+    double sigma, mask_random;
+    long quality;
+    uint64_t seed;
+} A;
+
+static const cli_option options[] = {
+    CLI_OPT_INPUT(A, "the clean picture, a .npy array in -1..1, a folder of them, or - for standard input"),
+    CLI_OPT_OUTPUT(A, "the measurement; a picture is clipped to its range, a .npy is not"),
+    {"sigma", 0, CLI_NUMBER, offsetof(A, sigma), "S",
+     "standard deviation of the noise on the scale where black is 0 and white is 1, for arrays too; default 0", 0,
+     CLI_NO_LIMIT, NULL},
+    CLI_OPT_SEED(A),
+    CLI_OPT_MASK(A),
+    CLI_OPT_MASK_INVERT(A),
+    {"mask-random", 0, CLI_NUMBER, offsetof(A, mask_random), "P", "for inpaint: this share of the pixels, drawn at random, is missing",
+     0, CLI_BELOW_ONE, NULL},
+    {"mask-out", 0, CLI_TEXT, offsetof(A, mask_out), "FILE", "write the mask that was used (white is missing)", 0, 0, NULL},
+    CLI_OPT_KERNEL(A),
+    CLI_OPT_QUALITY(A),
+    CLI_OPT_FORMAT(A),
+    CLI_OPT_SKIP(A),
+    CLI_OPT_OVERWRITE(A),
+};
+
+static const A defaults = {.mask_random = -1};
+
+/* Streams of the seed that nothing else uses, so that the noise of a simulation is not that of a restoration. */
+#define NOISE_STREAM 0x73696d0000000000u
+#define MASK_STREAM 0x6d61736b00000000u
+
+typedef struct draw {
+    float value;
+    size_t index;
+} draw;
+
+static int compare_draws(const void *a, const void *b)
+{
+    const draw *x = a, *y = b;
+
+    return x->value < y->value ? -1 : x->value > y->value ? 1 : x->index < y->index ? -1 : 1;
+}
+
+/* known [h, w]: round(share h w) pixels are 0, at least one stays 1; the pixels with the smallest draws. */
+static pjd_status random_mask(size_t count, double share, uint64_t seed, float *known, pjd_error *err)
+{
+    size_t missing = (size_t)(share * (double)count + 0.5);
+    draw *draws = malloc(count * sizeof *draws);
+    pjd_noise *noise = NULL;
+    pjd_status st = PJD_OK;
+
+    if (!draws)
+        return pjd_error_set(err, PJD_ERR_NOMEM, "out of memory");
+    st = pjd_noise_seeded(seed, MASK_STREAM, &noise, err);
+    if (st == PJD_OK)
+        st = pjd_noise_normal(noise, known, count, err);
+    pjd_noise_free(noise);
+    for (size_t i = 0; st == PJD_OK && i < count; i++)
+        draws[i] = (draw){known[i], i};
+    if (st == PJD_OK) {
+        qsort(draws, count, sizeof *draws, compare_draws);
+        for (size_t i = 0; i < count; i++)
+            known[draws[i].index] = i < missing && i + 1 < count ? 0.0f : 1.0f;
+    }
+    free(draws);
+    return st;
+}
+
+/* A random mask becomes the task's mask, as if it had been read. */
+static pjd_status add_random_mask(const A *a, const cli_media *x, cli_task *t, pjd_error *err)
+{
+    struct cli_task_array *m = &t->arrays[0];
+
+    if (!(a->mask_random >= 0))
+        return PJD_OK;
+    free(m->data); /* of the previous file of a folder */
+    m->data = malloc(x->h * x->w * sizeof *m->data);
+    if (!m->data)
+        return pjd_error_set(err, PJD_ERR_NOMEM, "out of memory");
+    snprintf(m->name, sizeof m->name, "mask");
+    m->mask = true;
+    m->shape = pjd_shape_chw(1, x->h, x->w);
+    t->array_count = 1;
+    return random_mask(x->h * x->w, a->mask_random, a->seed, m->data, err);
+}
+
+static pjd_status write_mask(const A *a, const cli_task *t, const char *path, pjd_error *err)
+{
+    const struct cli_task_array *m = cli_task_mask(t);
+    size_t count, c, h, w;
+    cli_write o = {.overwrite = a->overwrite};
+    bool array = cli_is_array_name(path);
+    float *white;
+    pjd_status st;
+
+    if (!m || !pjd_shape_count(&m->shape, &count))
+        return pjd_error_set(err, PJD_ERR_ARG, "--mask-out: this task has no mask");
+    white = malloc(count * sizeof *white);
+    if (!white)
+        return pjd_error_set(err, PJD_ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < count; i++) {
+        bool on = (m->data[i] > 0) == a->mask_invert;
+
+        white[i] = on ? 1.0f : array ? 0.0f : -1.0f;
+    }
+    c = m->shape.rank == 3 ? m->shape.dim[0] : 1;
+    h = m->shape.dim[m->shape.rank - 2];
+    w = m->shape.dim[m->shape.rank - 1];
+    st = cli_media_write(path, NULL, white, 1, c, h, w, c > 1 ? 3 : 2, &o, err);
+    free(white);
+    return st;
+}
+
+/* What a mask hides stays hidden: no noise there, 0 in an array, gray in a picture. */
+static pjd_status hide_again(const cli_task *t, const pjd_shape *shape, float *y, pjd_error *err)
+{
+    pjd_array arrays[8];
+    size_t n = cli_task_arrays(t, arrays), count;
+    pjd_operator *op = NULL;
+    float *masked, *work;
+    pjd_status st;
+
+    if (strcmp(t->last, "inpaint") != 0)
+        return PJD_OK;
+    for (size_t i = 0; i < n; i++) /* only the mask, which is inpaint's whole parameter */
+        if (!strcmp(arrays[i].name, "mask")) {
+            arrays[0] = arrays[i];
+            break;
+        }
+    st = pjd_operator_create("inpaint", arrays, 1, shape, NULL, &op, err);
+    if (st != PJD_OK)
+        return st;
+    pjd_shape_count(shape, &count);
+    masked = malloc(count * sizeof *masked);
+    work = malloc((pjd_operator_work(op) + 1) * sizeof *work);
+    if (masked && work) {
+        pjd_operator_apply(op, y, masked, work);
+        memcpy(y, masked, count * sizeof *y);
+    } else {
+        st = pjd_error_set(err, PJD_ERR_NOMEM, "out of memory");
+    }
+    free(masked);
+    free(work);
+    pjd_operator_unref(op);
+    return st;
+}
+
+/* y [n, output of op] from x [n, c, h, w]; y is allocated. */
+static pjd_status measure(const A *a, const cli_task *t, const pjd_operator *op, const cli_media *x, float **y,
+                          pjd_error *err)
+{
+    const pjd_shape *out = pjd_operator_output(op);
+    size_t ny = 0, nx = x->c * x->h * x->w;
+    float *work = malloc((pjd_operator_work(op) + 1) * sizeof *work), *noise = NULL;
+    pjd_noise *source = NULL;
+    pjd_status st = PJD_OK;
+
+    if (pjd_shape_count(out, &ny) && ny <= SIZE_MAX / sizeof **y / x->n) {
+        *y = malloc(x->n * ny * sizeof **y);
+        noise = malloc(ny * sizeof *noise);
+    }
+    if (!*y || !noise || !work)
+        st = pjd_error_set(err, PJD_ERR_NOMEM, "out of memory");
+    else
+        st = pjd_noise_seeded(a->seed, NOISE_STREAM, &source, err);
+    for (size_t n = 0; st == PJD_OK && n < x->n; n++) {
+        float *item = *y + n * ny;
+
+        pjd_operator_apply(op, x->data + n * nx, item, work);
+        if (!(a->sigma > 0))
+            continue;
+        st = pjd_noise_normal(source, noise, ny, err);
+        for (size_t i = 0; st == PJD_OK && i < ny; i++)
+            item[i] = (float)(item[i] + 2 * a->sigma * noise[i]); /* the range -1..1 is 2 wide */
+        if (st == PJD_OK)
+            st = hide_again(t, out, item, err);
+    }
+    pjd_noise_free(source);
+    free(noise);
+    free(work);
+    return st;
+}
+
+static int simulate_file(const A *a, const cli_plan *plan, cli_task *t, const cli_job *job)
+{
+    cli_write o = {.overwrite = a->overwrite, .quality = (int)a->quality};
+    char path[CLI_PATH_MAX], mask[CLI_PATH_MAX];
+    cli_media x;
+    pjd_operator *op = NULL;
+    pjd_array arrays[8];
+    pjd_shape shape;
+    float *y = NULL;
+    bool writing = false;
+    pjd_error err;
+    pjd_status st = cli_media_read(job->input, &x, &err);
+    int code = CLI_DONE;
+
+    if (st == PJD_OK)
+        st = add_random_mask(a, &x, t, &err);
+    if (st == PJD_OK) {
+        size_t count = cli_task_arrays(t, arrays);
+
+        shape = pjd_shape_chw(x.c, x.h, x.w);
+        st = pjd_operator_create(t->text, arrays, count, &shape, NULL, &op, &err);
+    }
+    if (st == PJD_OK)
+        st = measure(a, t, op, &x, &y, &err);
+    if (st == PJD_OK && (!cli_plan_name(plan, 0, job, 1, path, sizeof path) ||
+                         (a->mask_out && !cli_plan_name(plan, 1, job, 1, mask, sizeof mask))))
+        st = pjd_error_set(&err, PJD_ERR_ARG, "the output's name is too long");
+    if (st == PJD_OK && a->mask_out) {
+        writing = true;
+        st = write_mask(a, t, mask, &err);
+        if (st == PJD_ERR_EXISTS && a->skip_existing)
+            st = PJD_OK;
+    }
+    if (st == PJD_OK) {
+        const pjd_shape *s = pjd_operator_output(op);
+
+        writing = true;
+        o.format = a->format ? a->format : x.array ? "npy" : "png";
+        if (s->rank != 3)
+            st = pjd_error_set(&err, PJD_ERR_UNSUPPORTED, "%s: its measurement is not a picture", t->name);
+        else
+            st = cli_media_write(path, &x, y, x.n, s->dim[0], s->dim[1], s->dim[2], x.rank, &o, &err);
+    }
+    if (st == PJD_OK)
+        cli_say("%s: %s, sigma %g, seed %llu; written: %s", job->input, t->text, a->sigma, (unsigned long long)a->seed,
+                strcmp(path, "-") ? path : "standard output");
+    else
+        code = cli_fail(&err, job->input, writing);
+    free(y);
+    pjd_operator_unref(op);
+    cli_media_free(&x);
+    return code;
+}
+
+static int run_jobs(const A *a, const cli_plan *plan, cli_task *t)
+{
+    size_t done = 0, failed = 0;
+    int code = CLI_DONE;
+
+    for (size_t i = 0; i < plan->count; i++) {
+        if (cli_interrupted())
+            return cli_error(CLI_INTERRUPTED, "interrupted");
+        if (plan->jobs[i].skip)
+            continue;
+        code = simulate_file(a, plan, t, &plan->jobs[i]);
+        if (code == CLI_DONE)
+            done++;
+        else
+            failed++;
+    }
+    if (!plan->batch) {
+        if (plan->skipped)
+            cli_say("%s: skipped, its output exists", plan->jobs[0].input);
+        return code;
+    }
+    if (plan->skipped)
+        cli_say("%zu done, %zu failed, %zu skipped", done, failed, plan->skipped);
+    else
+        cli_say("%zu done, %zu failed", done, failed);
+    return failed ? CLI_PARTIAL : CLI_DONE;
+}
+
+static int check(const A *a, const cli_task *t)
+{
+    if (!(a->mask_random >= 0))
+        return CLI_DONE;
+    if (t->array_count)
+        return cli_error(CLI_USAGE, "--mask-random: the task has a mask already");
+    if (!strstr(t->name, "inpaint"))
+        return cli_error(CLI_USAGE, "--mask-random: the task has no mask");
+    return CLI_DONE;
+}
+
+static int run(const void *args)
+{
+    const A *a = args;
+    cli_task task;
+    cli_plan plan;
+    int code;
+
+    if (!a->input || !a->output)
+        return cli_error(CLI_USAGE, "%s FILE is missing", a->input ? "-o" : "-i");
+    if (a->mask_out && !strcmp(a->mask_out, "-"))
+        return cli_error(CLI_USAGE, "--mask-out cannot go to standard output");
+    code = cli_task_parse(a->common.at[0], a->mask, a->kernel, &task);
+    if (code != CLI_DONE)
+        return code;
+    plan = (cli_plan){.input = a->input, .outputs = {a->output, a->mask_out, NULL}, .task = task.name, .format = a->format,
+                      .seed = a->seed, .samples = 1, .overwrite = a->overwrite, .skip_existing = a->skip_existing};
+    code = check(a, &task);
+    if (code == CLI_DONE)
+        code = cli_plan_make(&plan);
+    if (code == CLI_DONE)
+        code = cli_task_load(&task, a->mask_invert);
+    if (code == CLI_DONE)
+        code = run_jobs(a, &plan, &task);
+    cli_plan_free(&plan);
+    cli_task_free(&task);
+    return code;
+}
+
+const cli_command cli_cmd_simulate = {
+    .name = "simulate",
+    .summary = "make a measurement from a clean picture: the forward model",
+    .synopsis = "TASK[:key=value,...] -i CLEAN -o MEASUREMENT [--sigma S] [--seed N]",
+    .description = "Applies a task's observation to a clean picture and adds Gaussian noise, to try restorations out and to "
+                   "score them.\n\nA measurement written as a picture is clipped and rounded to the picture's range; an array "
+                   "keeps its values. Where inpaint's mask hides a pixel, a picture is gray and an array is 0.",
+    .examples = "projdiff simulate superres:factor=4 -i clean.png -o small.png --sigma 0.01 --seed 1\n"
+                "projdiff simulate inpaint --mask-random 0.5 --mask-out mask.png -i clean.png -o holes.png",
+    .options = options,
+    .option_count = CLI_COUNTOF(options),
+    .size = sizeof(A),
+    .defaults = &defaults,
+    .min_args = 1,
+    .max_args = 1,
+    .tasks = true,
+    .run = run,
+};

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A task text: its parts are checked against the registry and its file parameters (mask=FILE, kernel=FILE) are taken
+ * out, read, and handed to the library as arrays.
+ */
+#include "cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "projdiff/io.h"
+
+/* Length up to the first character of `stop` that no backslash escapes. */
+static size_t span(const char *text, const char *stop)
+{
+    size_t n = 0;
+
+    while (text[n] && !strchr(stop, text[n]))
+        n += text[n] == '\\' && text[n + 1] ? 2 : 1;
+    return n;
+}
+
+static char *unescape(const char *text, size_t n)
+{
+    char *s = malloc(n + 1);
+    size_t used = 0;
+
+    for (size_t i = 0; s && i < n; i++) {
+        if (text[i] == '\\' && i + 1 < n)
+            i++;
+        s[used++] = text[i];
+    }
+    if (s)
+        s[used] = '\0';
+    return s;
+}
+
+static const pjd_entry *find_task(const char *name, size_t n)
+{
+    const pjd_entry *e;
+
+    for (size_t i = 0; (e = pjd_registry_entry(PJD_REGISTRY_OPERATORS, i)); i++)
+        if (strlen(e->name) == n && !memcmp(e->name, name, n))
+            return e;
+    return NULL;
+}
+
+static const pjd_param *find_param(const pjd_entry *e, const char *key, size_t n)
+{
+    for (size_t i = 0; i < e->param_count; i++)
+        if (strlen(e->params[i].name) == n && !memcmp(e->params[i].name, key, n))
+            return &e->params[i];
+    return NULL;
+}
+
+static int unknown_task(const char *name, size_t n)
+{
+    char known[512] = "";
+    const pjd_entry *e;
+
+    for (size_t i = 0; (e = pjd_registry_entry(PJD_REGISTRY_OPERATORS, i)); i++) {
+        size_t used = strlen(known);
+
+        snprintf(known + used, sizeof known - used, "%s%s", used ? ", " : "", e->name);
+    }
+    return cli_error(CLI_USAGE, "no task is called \"%.*s\"; there are %s", n < 60 ? (int)n : 60, name, known);
+}
+
+static int add_array(cli_task *t, const char *name, char *path)
+{
+    if (!path)
+        return cli_error(CLI_MEMORY, "out of memory");
+    if (t->array_count == CLI_COUNTOF(t->arrays)) {
+        free(path);
+        return cli_error(CLI_USAGE, "the task has too many file parameters");
+    }
+    struct cli_task_array *a = &t->arrays[t->array_count++];
+
+    snprintf(a->name, sizeof a->name, "%s", name);
+    a->path = path;
+    a->mask = !strcmp(name, "mask");
+    return *path ? CLI_DONE : cli_error(CLI_USAGE, "%s= needs the name of a file", name);
+}
+
+/* One "key=value" of part e: a file parameter goes to the arrays, anything else is kept in t->text. */
+static int take_item(cli_task *t, const pjd_entry *e, const char *item, size_t n, bool *first)
+{
+    size_t key = span(item, "=,+");
+    const pjd_param *p = key <= n ? find_param(e, item, key) : NULL;
+
+    if (p && p->type == PJD_PARAM_ARRAY) {
+        if (key >= n || item[key] != '=')
+            return cli_error(CLI_USAGE, "%s: %s needs the name of a file", e->name, p->name);
+        return add_array(t, p->name, unescape(item + key + 1, n - key - 1));
+    }
+    strcat(t->text, *first ? ":" : ",");
+    strncat(t->text, item, n);
+    *first = false;
+    return CLI_DONE;
+}
+
+static int take_part(cli_task *t, const char *part, size_t n)
+{
+    size_t name = span(part, ":+"), used = strlen(t->name);
+    const pjd_entry *e = name <= n ? find_task(part, name) : NULL;
+    bool first = true;
+
+    if (!e)
+        return unknown_task(part, name < n ? name : n);
+    if (t->parts++)
+        strcat(t->text, "+");
+    strcat(t->text, e->name);
+    snprintf(t->name + used, sizeof t->name - used, "%s%s", used ? "+" : "", e->name);
+    snprintf(t->last, sizeof t->last, "%s", e->name);
+    if (t->parts == 1)
+        snprintf(t->first, sizeof t->first, "%s", e->name);
+    for (const char *p = part + name; p < part + n;) {
+        size_t len = span(++p, ",+");
+        int code;
+
+        if (p + len > part + n)
+            len = (size_t)(part + n - p);
+        if (len == 0)
+            return cli_error(CLI_USAGE, "%s: expected key=value after \"%c\"", e->name, p[-1]);
+        code = take_item(t, e, p, len, &first);
+        if (code != CLI_DONE)
+            return code;
+        p += len;
+    }
+    return CLI_DONE;
+}
+
+int cli_task_parse(const char *text, const char *mask, const char *kernel, cli_task *out)
+{
+    int code = CLI_DONE;
+
+    *out = (cli_task){.text = calloc(strlen(text) + 2, 1)};
+    if (!out->text)
+        return cli_error(CLI_MEMORY, "out of memory");
+    for (const char *p = text; code == CLI_DONE;) {
+        size_t n = span(p, "+");
+
+        if (n == 0)
+            code = cli_error(CLI_USAGE, "expected a task, found \"%.100s\"", text);
+        else
+            code = take_part(out, p, n);
+        p += n;
+        if (!*p)
+            break;
+        p++;
+    }
+    if (code == CLI_DONE && mask)
+        code = add_array(out, "mask", strdup(mask));
+    if (code == CLI_DONE && kernel)
+        code = add_array(out, "kernel", strdup(kernel));
+    if (code != CLI_DONE)
+        cli_task_free(out);
+    return code;
+}
+
+void cli_task_free(cli_task *t)
+{
+    for (size_t i = 0; i < t->array_count; i++) {
+        free(t->arrays[i].path);
+        free(t->arrays[i].data);
+    }
+    free(t->text);
+    *t = (cli_task){0};
+}
+
+/* ---- the files ---- */
+
+/* Known = 1. White is above half in any channel of a picture, above 0.5 in an array. */
+static void make_mask(struct cli_task_array *a, const cli_media *m, bool invert)
+{
+    size_t plane = m->h * m->w, count = m->array ? m->c * plane : plane;
+    float half = m->array ? 0.5f : 0.0f;
+
+    a->shape = m->array && m->c > 1 ? pjd_shape_chw(m->c, m->h, m->w) : pjd_shape_chw(1, m->h, m->w);
+    for (size_t i = 0; i < count; i++) {
+        bool white = m->data[i] > half;
+
+        for (size_t c = 1; !m->array && c < m->c; c++)
+            white = white || m->data[c * plane + i] > half;
+        a->data[i] = white == invert ? 1.0f : 0.0f;
+        a->selected += white == invert;
+    }
+}
+
+/* Pictures: gray values from black = 0 to white = 1. */
+static void make_values(struct cli_task_array *a, const cli_media *m)
+{
+    size_t plane = m->h * m->w, dims[2] = {m->h, m->w};
+
+    if (m->array) {
+        memcpy(a->data, m->data, m->c * plane * sizeof *a->data);
+        a->shape = m->c > 1 ? pjd_shape_chw(m->c, m->h, m->w) : pjd_shape_make(2, dims);
+        return;
+    }
+    a->shape = pjd_shape_make(2, dims);
+    for (size_t i = 0; i < plane; i++) {
+        double sum = 0;
+
+        for (size_t c = 0; c < m->c; c++)
+            sum += m->data[c * plane + i] * 0.5 + 0.5;
+        a->data[i] = (float)(sum / (double)m->c);
+    }
+}
+
+int cli_task_load(cli_task *t, bool mask_invert)
+{
+    for (size_t i = 0; i < t->array_count; i++) {
+        struct cli_task_array *a = &t->arrays[i];
+        cli_media m;
+        pjd_error err;
+
+        if (a->data)
+            continue;
+        if (cli_media_read(a->path, &m, &err) != PJD_OK)
+            return cli_fail(&err, a->path, false);
+        if (m.n != 1) {
+            cli_media_free(&m);
+            return cli_error(CLI_USAGE, "%s: a %s has one item", a->path, a->name);
+        }
+        a->data = malloc(m.c * m.h * m.w * sizeof *a->data);
+        if (a->data && a->mask)
+            make_mask(a, &m, mask_invert);
+        else if (a->data)
+            make_values(a, &m);
+        cli_media_free(&m);
+        if (!a->data)
+            return cli_error(CLI_MEMORY, "%s: out of memory", a->path);
+    }
+    return CLI_DONE;
+}
+
+size_t cli_task_arrays(const cli_task *t, pjd_array *out)
+{
+    for (size_t i = 0; i < t->array_count; i++)
+        out[i] = (pjd_array){t->arrays[i].name, t->arrays[i].shape, t->arrays[i].data};
+    return t->array_count;
+}
+
+const struct cli_task_array *cli_task_mask(const cli_task *t)
+{
+    for (size_t i = 0; i < t->array_count; i++)
+        if (t->arrays[i].mask)
+            return &t->arrays[i];
+    return NULL;
+}
