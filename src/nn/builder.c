@@ -1,2 +1,362 @@
 /* SPDX-License-Identifier: MIT */
-#include "core/core.h"
+/* Recording layers: shapes are checked here, so that a plan's layers never have to. */
+#include <math.h>
+#include <string.h>
+
+#include "nn/internal.h"
+
+/* Bounds that keep every product of sizes far below SIZE_MAX. */
+#define DIM_MAX ((size_t)1 << 24)
+#define ELEMENTS_MAX ((size_t)1 << 40)
+#define RECORDS_MAX 10000
+
+pjd_status pjd_nn_builder_create(size_t batch, pjd_nn_builder **out, pjd_error *err)
+{
+    pjd_nn_builder *b;
+
+    *out = NULL;
+    if (batch == 0 || batch > DIM_MAX)
+        return pjd_error_set(err, PJD_ERR_ARG, "network: expected a batch of 1 .. %zu, found %zu", DIM_MAX, batch);
+    b = pjd_alloc_zero(1, sizeof *b);
+    if (!b)
+        return pjd_error_nomem(err, "network", sizeof *b);
+    b->batch = batch;
+    *out = b;
+    return PJD_OK;
+}
+
+void pjd_nn_builder_free(pjd_nn_builder *b)
+{
+    if (!b)
+        return;
+    pjd_free(b->values);
+    pjd_free(b->recs);
+    pjd_free(b);
+}
+
+/* Keep the first error. */
+#define FAIL(b, status, ...) ((b)->error.code == PJD_OK ? (void)pjd_error_set(&(b)->error, (status), __VA_ARGS__) : (void)0, \
+                            PJD_NN_NONE)
+
+static bool grow(pjd_nn_builder *b, void **items, size_t *room, size_t count, size_t size)
+{
+    size_t want = *room ? *room * 2 : 64;
+    void *p;
+
+    if (count < *room)
+        return true;
+    p = pjd_realloc(*items, *room * size, want, size);
+    if (!p) {
+        if (b->error.code == PJD_OK)
+            pjd_error_nomem(&b->error, "network", want * size);
+        return false;
+    }
+    *items = p;
+    *room = want;
+    return true;
+}
+
+/* Append a layer and the value it makes. */
+static pjd_nn_value append(pjd_nn_builder *b, const nn_rec *r, size_t h, size_t w, size_t c)
+{
+    size_t n;
+
+    if (h == 0 || w == 0 || c == 0 || h > DIM_MAX || w > DIM_MAX || c > DIM_MAX || !pjd_mul(h, w, &n) ||
+        !pjd_mul(n, c, &n) || !pjd_mul(n, b->batch, &n) || n > ELEMENTS_MAX)
+        return FAIL(b, PJD_ERR_SHAPE, "network: layer %zu (%s) would make %zu x %zu x %zu x %zu values", b->rec_count,
+                    pjd_nn_classes[r->op]->name, b->batch, h, w, c);
+    if (b->rec_count >= RECORDS_MAX)
+        return FAIL(b, PJD_ERR_ARG, "network: more than %d layers", RECORDS_MAX);
+    if (!grow(b, (void **)&b->values, &b->value_room, b->value_count, sizeof *b->values) ||
+        !grow(b, (void **)&b->recs, &b->rec_room, b->rec_count, sizeof *b->recs))
+        return PJD_NN_NONE;
+    b->values[b->value_count] = (nn_shape){h, w, c};
+    b->recs[b->rec_count] = *r;
+    b->recs[b->rec_count++].out = (pjd_nn_value)b->value_count;
+    return (pjd_nn_value)b->value_count++;
+}
+
+static nn_rec record(nn_op op, pjd_nn_value x)
+{
+    return (nn_rec){.op = op, .in = {x, PJD_NN_NONE, PJD_NN_NONE}, .out = PJD_NN_NONE};
+}
+
+/* The shape of operand v, or NULL with a sticky error. */
+static const nn_shape *operand(pjd_nn_builder *b, nn_op op, pjd_nn_value v)
+{
+    if (b->error.code != PJD_OK)
+        return NULL;
+    if (v < 0 || (size_t)v >= b->value_count) {
+        (void)FAIL(b, PJD_ERR_ARG, "network: layer %zu (%s) names no value (%d of %zu)", b->rec_count,
+                   pjd_nn_classes[op]->name, v, b->value_count);
+        return NULL;
+    }
+    return &b->values[v];
+}
+
+static bool act_known(pjd_act a)
+{
+    return a == PJD_ACT_NONE || a == PJD_ACT_SILU || a == PJD_ACT_GELU;
+}
+
+void pjd_nn_shape(const pjd_nn_builder *b, pjd_nn_value v, size_t *h, size_t *w, size_t *c)
+{
+    nn_shape s = {0, 0, 0};
+
+    if (v >= 0 && (size_t)v < b->value_count)
+        s = b->values[v];
+    if (h)
+        *h = s.h;
+    if (w)
+        *w = s.w;
+    if (c)
+        *c = s.c;
+}
+
+pjd_nn_value pjd_nn_input(pjd_nn_builder *b, size_t c, size_t h, size_t w)
+{
+    nn_rec r = record(NN_INPUT, PJD_NN_NONE);
+
+    if (b->error.code != PJD_OK)
+        return PJD_NN_NONE;
+    if (b->has_input)
+        return FAIL(b, PJD_ERR_ARG, "network: expected one input, found a second");
+    b->has_input = true;
+    return append(b, &r, h, w, c);
+}
+
+pjd_nn_value pjd_nn_time_embedding(pjd_nn_builder *b, size_t c, double shift, bool flip)
+{
+    nn_rec r = record(NN_TIME, PJD_NN_NONE);
+
+    if (b->error.code != PJD_OK)
+        return PJD_NN_NONE;
+    if (!((double)(c / 2) - shift > 0))
+        return FAIL(b, PJD_ERR_ARG, "time embedding: expected a width above %g, found %zu", 2 * shift, c);
+    r.real = shift;
+    r.flip = flip;
+    return append(b, &r, 1, 1, c);
+}
+
+pjd_nn_value pjd_nn_class_embedding(pjd_nn_builder *b, const float *table, size_t classes, size_t c)
+{
+    nn_rec r = record(NN_CLASS, PJD_NN_NONE);
+
+    if (b->error.code != PJD_OK)
+        return PJD_NN_NONE;
+    if (classes == 0 || classes > DIM_MAX || !table)
+        return FAIL(b, PJD_ERR_ARG, "class embedding: expected a table of 1 .. %zu classes, found %zu", DIM_MAX, classes);
+    r.weight = table;
+    r.groups = classes;
+    return append(b, &r, 1, 1, c);
+}
+
+/* Positions of a convolution along one axis; 0 when the kernel does not fit. */
+static size_t conv_extent(size_t n, size_t before, size_t after, size_t k, size_t stride)
+{
+    size_t padded = n + before + after;
+
+    return padded < k ? 0 : (padded - k) / stride + 1;
+}
+
+pjd_nn_value pjd_nn_conv2d(pjd_nn_builder *b, pjd_nn_value x, const pjd_nn_conv *p)
+{
+    const nn_shape *s = operand(b, NN_CONV, x), *rs;
+    nn_rec r = record(NN_CONV, x);
+    size_t up, h, w;
+
+    if (!s)
+        return PJD_NN_NONE;
+    if (!p->weight || p->out == 0 || p->out > DIM_MAX || p->kh == 0 || p->kw == 0 || p->kh > 64 || p->kw > 64)
+        return FAIL(b, PJD_ERR_ARG, "conv: expected weights for a kernel of 1 .. 64 and outputs, found %zu x %zu, %zu",
+                    p->kh, p->kw, p->out);
+    if (p->stride != 1 && p->stride != 2 && p->stride != 4)
+        return FAIL(b, PJD_ERR_ARG, "conv: expected stride 1, 2 or 4, found %zu", p->stride);
+    if (p->pad_top > 64 || p->pad_bottom > 64 || p->pad_left > 64 || p->pad_right > 64)
+        return FAIL(b, PJD_ERR_ARG, "conv: expected padding up to 64, found %zu %zu %zu %zu", p->pad_top, p->pad_bottom,
+                    p->pad_left, p->pad_right);
+    up = p->upsample2 ? 2 : 1;
+    r.weight = p->weight;
+    r.bias = p->bias;
+    r.kh = p->kh;
+    r.kw = p->kw;
+    r.stride_w = p->stride;
+    r.stride_h = s->h * up == 1 ? 1 : p->stride;
+    r.pad_top = p->pad_top;
+    r.pad_left = p->pad_left;
+    r.up = p->upsample2;
+    h = conv_extent(s->h * up, p->pad_top, p->pad_bottom, p->kh, r.stride_h);
+    w = conv_extent(s->w * up, p->pad_left, p->pad_right, p->kw, r.stride_w);
+    if (h == 0 || w == 0)
+        return FAIL(b, PJD_ERR_SHAPE, "conv: kernel %zu x %zu does not fit into %zu x %zu with its padding", p->kh, p->kw,
+                    s->h * up, s->w * up);
+    if (p->residual != PJD_NN_NONE) {
+        rs = operand(b, NN_CONV, p->residual);
+        if (!rs)
+            return PJD_NN_NONE;
+        if (rs->h != h || rs->w != w || rs->c != p->out)
+            return FAIL(b, PJD_ERR_SHAPE, "conv: expected a residual of %zu x %zu x %zu, found %zu x %zu x %zu", h, w,
+                        p->out, rs->h, rs->w, rs->c);
+        r.in[NN_RESIDUAL] = p->residual;
+    }
+    return append(b, &r, h, w, p->out);
+}
+
+pjd_nn_value pjd_nn_linear(pjd_nn_builder *b, pjd_nn_value x, const float *weight, const float *bias, size_t out,
+                           pjd_act pre, pjd_act post)
+{
+    const nn_shape *s = operand(b, NN_CONV, x);
+    nn_rec r = record(NN_CONV, x);
+    nn_shape shape;
+
+    if (!s)
+        return PJD_NN_NONE;
+    if (!weight || out == 0 || out > DIM_MAX || !act_known(pre) || !act_known(post))
+        return FAIL(b, PJD_ERR_ARG, "linear: expected weights, outputs and known activations, found %zu outputs", out);
+    shape = *s; /* the list moves when it grows */
+    r.in[NN_X] = pre == PJD_ACT_NONE ? x : pjd_nn_activation(b, x, pre);
+    r.weight = weight;
+    r.bias = bias;
+    r.kh = r.kw = r.stride_h = r.stride_w = 1;
+    r.act = post;
+    return r.in[NN_X] == PJD_NN_NONE ? PJD_NN_NONE : append(b, &r, shape.h, shape.w, out);
+}
+
+pjd_nn_value pjd_nn_group_norm(pjd_nn_builder *b, pjd_nn_value x, size_t groups, double eps, const float *gamma,
+                               const float *beta, pjd_nn_value modulation, pjd_act act)
+{
+    const nn_shape *s = operand(b, NN_NORM, x), *m;
+    nn_rec r = record(NN_NORM, x);
+
+    if (!s)
+        return PJD_NN_NONE;
+    if (groups == 0 || s->c % groups != 0)
+        return FAIL(b, PJD_ERR_SHAPE, "group norm: %zu groups do not divide %zu channels", groups, s->c);
+    if (!(eps >= 0 && isfinite(eps)) || !act_known(act))
+        return FAIL(b, PJD_ERR_ARG, "group norm: expected eps >= 0 and a known activation, found %g, %d", eps, (int)act);
+    if (modulation != PJD_NN_NONE) {
+        m = operand(b, NN_NORM, modulation);
+        if (!m)
+            return PJD_NN_NONE;
+        if (m->h != 1 || m->w != 1 || m->c != 2 * s->c)
+            return FAIL(b, PJD_ERR_SHAPE, "group norm: expected a modulation of 1 x 1 x %zu, found %zu x %zu x %zu",
+                        2 * s->c, m->h, m->w, m->c);
+        r.in[NN_MODULATION] = modulation;
+    }
+    r.groups = groups;
+    r.real = eps;
+    r.weight = gamma;
+    r.bias = beta;
+    r.act = act;
+    return append(b, &r, s->h, s->w, s->c);
+}
+
+pjd_nn_value pjd_nn_concat(pjd_nn_builder *b, pjd_nn_value a, pjd_nn_value b2)
+{
+    const nn_shape *s = operand(b, NN_CONCAT, a), *s2 = operand(b, NN_CONCAT, b2);
+    nn_rec r = record(NN_CONCAT, a);
+
+    if (!s || !s2)
+        return PJD_NN_NONE;
+    if (s->h != s2->h || s->w != s2->w)
+        return FAIL(b, PJD_ERR_SHAPE, "concat: expected the same size, found %zu x %zu and %zu x %zu", s->h, s->w, s2->h,
+                    s2->w);
+    r.in[NN_B] = b2;
+    return append(b, &r, s->h, s->w, s->c + s2->c);
+}
+
+pjd_nn_value pjd_nn_add(pjd_nn_builder *b, pjd_nn_value a, pjd_nn_value b2)
+{
+    const nn_shape *s = operand(b, NN_ADD, a), *s2 = operand(b, NN_ADD, b2);
+    nn_rec r = record(NN_ADD, a);
+
+    if (!s || !s2)
+        return PJD_NN_NONE;
+    if (s->c != s2->c || !((s->h == s2->h && s->w == s2->w) || (s2->h == 1 && s2->w == 1)))
+        return FAIL(b, PJD_ERR_SHAPE, "add: expected %zu x %zu x %zu or 1 x 1 x %zu, found %zu x %zu x %zu", s->h, s->w,
+                    s->c, s->c, s2->h, s2->w, s2->c);
+    r.in[NN_B] = b2;
+    return append(b, &r, s->h, s->w, s->c);
+}
+
+pjd_nn_value pjd_nn_scale(pjd_nn_builder *b, pjd_nn_value a, double factor)
+{
+    const nn_shape *s = operand(b, NN_SCALE, a);
+    nn_rec r = record(NN_SCALE, a);
+
+    if (!s)
+        return PJD_NN_NONE;
+    if (!isfinite(factor))
+        return FAIL(b, PJD_ERR_ARG, "scale: expected a finite factor, found %g", factor);
+    r.real = factor;
+    return append(b, &r, s->h, s->w, s->c);
+}
+
+pjd_nn_value pjd_nn_avgpool2(pjd_nn_builder *b, pjd_nn_value x)
+{
+    const nn_shape *s = operand(b, NN_POOL, x);
+    nn_rec r = record(NN_POOL, x);
+
+    if (!s)
+        return PJD_NN_NONE;
+    if (s->h < 2 || s->w < 2)
+        return FAIL(b, PJD_ERR_SHAPE, "avgpool2: expected at least 2 x 2, found %zu x %zu", s->h, s->w);
+    return append(b, &r, s->h / 2, s->w / 2, s->c);
+}
+
+pjd_nn_value pjd_nn_upsample2(pjd_nn_builder *b, pjd_nn_value x)
+{
+    const nn_shape *s = operand(b, NN_UP, x);
+    nn_rec r = record(NN_UP, x);
+
+    return s ? append(b, &r, s->h * 2, s->w * 2, s->c) : PJD_NN_NONE;
+}
+
+pjd_nn_value pjd_nn_activation(pjd_nn_builder *b, pjd_nn_value x, pjd_act act)
+{
+    const nn_shape *s = operand(b, NN_ACT, x);
+    nn_rec r = record(NN_ACT, x);
+
+    if (!s)
+        return PJD_NN_NONE;
+    if (!act_known(act))
+        return FAIL(b, PJD_ERR_ARG, "activation: unknown kind %d", (int)act);
+    if (act == PJD_ACT_NONE)
+        return x;
+    /* The same activation of one embedding feeds every residual block: compute it once. */
+    for (size_t i = 0; i < b->rec_count; i++)
+        if (b->recs[i].op == NN_ACT && b->recs[i].in[NN_X] == x && b->recs[i].act == act)
+            return b->recs[i].out;
+    r.act = act;
+    return append(b, &r, s->h, s->w, s->c);
+}
+
+pjd_nn_value pjd_nn_attention(pjd_nn_builder *b, const pjd_nn_attn *p)
+{
+    const nn_shape *q = operand(b, NN_ATTN, p->q), *k = operand(b, NN_ATTN, p->k), *v = operand(b, NN_ATTN, p->v);
+    nn_rec r = record(NN_ATTN, p->q);
+    size_t c;
+
+    if (!q || !k || !v)
+        return PJD_NN_NONE;
+    if (p->heads == 0 || p->head_dim == 0 || p->heads > DIM_MAX || p->head_dim > DIM_MAX || !isfinite(p->scale))
+        return FAIL(b, PJD_ERR_ARG, "attention: expected heads, a head width and a finite scale, found %zu, %zu, %g",
+                    p->heads, p->head_dim, p->scale);
+    c = p->heads * p->head_dim;
+    if (p->q_offset > q->c || c > q->c - p->q_offset || p->k_offset > k->c || c > k->c - p->k_offset ||
+        p->v_offset > v->c || c > v->c - p->v_offset)
+        return FAIL(b, PJD_ERR_SHAPE, "attention: %zu channels from %zu, %zu, %zu do not fit into %zu, %zu, %zu", c,
+                    p->q_offset, p->k_offset, p->v_offset, q->c, k->c, v->c);
+    if (pjd_nn_positions(k) != pjd_nn_positions(v))
+        return FAIL(b, PJD_ERR_SHAPE, "attention: expected as many keys as values, found %zu and %zu",
+                    pjd_nn_positions(k), pjd_nn_positions(v));
+    r.in[NN_K] = p->k;
+    r.in[NN_V] = p->v;
+    r.offset[NN_Q] = p->q_offset;
+    r.offset[NN_K] = p->k_offset;
+    r.offset[NN_V] = p->v_offset;
+    r.groups = p->heads;
+    r.dim = p->head_dim;
+    r.real = p->scale;
+    return append(b, &r, q->h, q->w, c);
+}

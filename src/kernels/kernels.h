@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Pure loops on float32 rows. Each table is a complete set; the plain C one is the definition, the others are compared
+ * with it over all shapes. A result depends on its arguments only, never on a thread or on how rows are split into calls
+ * (so a caller may split work as it likes and get the same bytes).
+ */
+#ifndef PJD_KERNELS_KERNELS_H
+#define PJD_KERNELS_KERNELS_H
+
+#include "core/core.h"
+
+typedef enum pjd_kact { PJD_KACT_NONE = 0, PJD_KACT_SILU, PJD_KACT_GELU } pjd_kact;
+
+/* What happens to a finished sum before it is stored: act(sum + bias + bias2 + add). */
+typedef struct pjd_epilogue {
+    const float *bias;  /* [n] or NULL */
+    const float *bias2; /* [n] or NULL */
+    const float *add;   /* rows of n, distance ld_add, or NULL; may be the output itself */
+    size_t ld_add;
+    pjd_kact act;
+} pjd_epilogue;
+
+/*
+ * Indirect matrix product, one tile: c[i][j] = epilogue(sum over g, k < kc[g] of a[g * mr + i][k] * b[row(g, k)][j]) for
+ * i < m <= mr, j < n <= nr. Row pointers let one routine serve matrices, convolutions of any stride and padding, inputs in
+ * several pieces and upsampled inputs. b is one packed panel (pjd_pack_*): the rows (g, k) one after the other, each
+ * pjd_panel_width(nr, n) floats. The sum of one output is one chain in the order of (g, k).
+ */
+typedef void (*pjd_gemm_fn)(size_t m, size_t groups, const size_t *kc, const float *const *a, const float *b, size_t n,
+                            float *c, size_t ldc, const pjd_epilogue *e);
+
+#define PJD_MR_MAX 16
+#define PJD_NR_MAX 64
+
+typedef struct pjd_kernels {
+    const char *name;
+    size_t mr, nr; /* tile of gemm; nr is a multiple of 16 */
+    pjd_gemm_fn gemm;
+    /* sum[j] += x - shift, squares[j] += (x - shift)^2 over rows of c channels; a few hundred rows at most per call. */
+    void (*stats)(size_t rows, size_t c, const float *x, size_t ldx, const float *shift, float *sum, float *squares);
+    /* y = act((x - mean) scale + offset) per channel; y may be x. */
+    void (*norm)(size_t rows, size_t c, const float *x, size_t ldx, const float *mean, const float *scale,
+                 const float *offset, pjd_kact act, float *y, size_t ldy);
+    /* y = act(x); y may be x. */
+    void (*act)(pjd_kact act, size_t n, const float *x, float *y);
+    float (*row_max)(size_t n, const float *x);
+    /* x = exp(scale x - max), returns the sum. */
+    float (*row_exp)(size_t n, float *x, float scale, float max);
+} pjd_kernels;
+
+extern const pjd_kernels pjd_kernels_c;
+
+/* The fastest table this CPU can run; with a name, that table or NULL when the build or the CPU lacks it. */
+const pjd_kernels *pjd_kernels_best(void);
+const pjd_kernels *pjd_kernels_named(const char *name);
+
+/* Columns a panel of n <= nr columns is padded to (zeros): the next multiple of 16. */
+static inline size_t pjd_panel_width(size_t nr, size_t n)
+{
+    size_t w = (n + 15) / 16 * 16;
+
+    return w < nr ? w : nr;
+}
+/* Floats of a packed [k, n] matrix; panel p (columns p nr ...) starts at p * nr * k. False on overflow. */
+bool pjd_pack_size(size_t n, size_t k, size_t *floats);
+/* w [n, c, taps] (PyTorch's convolution weight; taps = 1: a linear layer's) into panels; row order (tap, channel). */
+void pjd_pack_weight(size_t nr, size_t n, size_t c, size_t taps, const float *w, float *packed);
+/* Panels of the transpose of rows: b[k][j] = x[j * ldx + k], j < n, k < kc (keys of an attention). */
+void pjd_pack_transposed(size_t nr, size_t n, size_t kc, const float *x, size_t ldx, float *packed);
+/* Panels of rows as they are: b[k][j] = x[k * ldx + j], j < n, k < kc (values of an attention). */
+void pjd_pack_rows(size_t nr, size_t n, size_t kc, const float *x, size_t ldx, float *packed);
+
+#endif

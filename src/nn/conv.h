@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/* Ways to compute a convolution. Each is complete in itself; layer_conv.c picks one a layer. */
+#ifndef PJD_NN_CONV_H
+#define PJD_NN_CONV_H
+
+#include "nn/internal.h"
+
+/* What the choice may depend on: known before the plan exists. */
+typedef struct nn_conv_case {
+    const nn_rec *r;
+    nn_shape in, out;
+    size_t batch, segs;
+    const pjd_kernels *kernels;
+    pjd_nn_options opt;
+    nn_how how;
+} nn_conv_case;
+
+typedef struct nn_conv_way {
+    const char *name;
+    bool (*can)(const nn_conv_case *c);
+    /* Estimated cost in multiply-adds of the direct way; the cheapest that can is taken. */
+    double (*cost)(const nn_conv_case *c);
+    size_t (*scratch)(const nn_conv_case *c);
+    /* Allocates s->priv, whose first member is the nn_conv_way pointer (nn_conv_head). */
+    pjd_status (*prepare)(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, pjd_error *err);
+    pjd_status (*run)(pjd_nn_plan *p, nn_step *s, pjd_error *err);
+    void (*clear)(nn_step *s);
+} nn_conv_way;
+
+typedef struct nn_conv_head {
+    const nn_conv_way *way;
+} nn_conv_head;
+
+extern const nn_conv_way pjd_nn_conv_direct;
+
+static inline double pjd_nn_conv_macs(const nn_conv_case *c)
+{
+    return (double)c->batch * (double)pjd_nn_positions(&c->out) * (double)c->out.c * (double)c->in.c *
+           (double)(c->r->kh * c->r->kw);
+}
+
+#endif

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Direct convolution as an indirect matrix product: for each tile of output positions a table says where the input row
+ * of each kernel tap (and piece of a virtual concatenation) lies. Padding is a row of zeros; an upsampled input is read at
+ * half its position. Takes every shape, linear layers included.
+ */
+#include <string.h>
+
+#include "nn/conv.h"
+
+#define TILES 16                /* tiles of mr positions that share one pointer table and one pass over a panel */
+#define PANEL_BYTES (384 << 10) /* of packed weights used before going on to the next tile: half a typical L2 */
+
+typedef struct direct_priv {
+    nn_conv_head head;
+    float *weight;
+    float *bias; /* or NULL */
+    float *zeros;
+    size_t groups;       /* taps x pieces */
+    size_t *kc;          /* [groups] */
+    size_t taps_at_once; /* taps whose weights stay in the cache together */
+    size_t tiles;        /* a block */
+    size_t blocks;       /* an item */
+    size_t panels, panels_per_task, panel_tasks;
+} direct_priv;
+
+static bool can(const nn_conv_case *c)
+{
+    return true;
+}
+
+static double cost(const nn_conv_case *c)
+{
+    return pjd_nn_conv_macs(c);
+}
+
+static size_t scratch(const nn_conv_case *c)
+{
+    size_t n;
+
+    if (!pjd_mul((size_t)c->opt.threads * TILES * c->kernels->mr * sizeof(float *), c->r->kh * c->r->kw * c->segs, &n))
+        return SIZE_MAX;
+    return n;
+}
+
+/* Cut the work so that each thread gets several pieces. Results do not depend on the cut. */
+static void cut_work(direct_priv *d, const nn_conv_case *c)
+{
+    size_t mr = c->kernels->mr, tiles = (pjd_nn_positions(&c->out) + mr - 1) / mr, want = 4 * (size_t)c->opt.threads;
+
+    d->panels = (c->out.c + c->kernels->nr - 1) / c->kernels->nr;
+    d->tiles = TILES;
+    while (d->tiles > 4 && c->batch * ((tiles + d->tiles - 1) / d->tiles) < want)
+        d->tiles /= 2;
+    d->blocks = (tiles + d->tiles - 1) / d->tiles;
+    d->panels_per_task = d->panels;
+    if (c->batch * d->blocks < want)
+        d->panels_per_task = (d->panels * c->batch * d->blocks + want - 1) / want;
+    d->panel_tasks = (d->panels + d->panels_per_task - 1) / d->panels_per_task;
+}
+
+static pjd_status prepare(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, pjd_error *err)
+{
+    direct_priv *d = pjd_alloc_zero(1, sizeof *d);
+    size_t taps = c->r->kh * c->r->kw, floats, most = 0;
+
+    s->priv = d;
+    if (!d)
+        return pjd_error_nomem(err, "conv", sizeof *d);
+    d->head.way = &pjd_nn_conv_direct;
+    d->groups = taps * s->in[NN_X].segs;
+    d->kc = pjd_alloc(d->groups, sizeof *d->kc);
+    if (!pjd_pack_size(c->out.c, c->in.c * taps, &floats))
+        return pjd_error_set(err, PJD_ERR_SHAPE, "conv: weights are too large");
+    d->weight = pjd_nn_weights(p, floats);
+    for (size_t i = 0; i < s->in[NN_X].segs; i++)
+        most = s->in[NN_X].seg[i].c > most ? s->in[NN_X].seg[i].c : most;
+    d->zeros = pjd_alloc_zero(most, sizeof *d->zeros);
+    if (c->r->bias)
+        d->bias = pjd_nn_weights(p, c->out.c);
+    if (!d->kc || !d->weight || !d->zeros || (c->r->bias && !d->bias))
+        return pjd_error_nomem(err, "conv", floats * sizeof(float));
+    for (size_t g = 0; g < d->groups; g++)
+        d->kc[g] = s->in[NN_X].seg[g % s->in[NN_X].segs].c;
+    pjd_pack_weight(p->kernels->nr, c->out.c, c->in.c, taps, c->r->weight, d->weight);
+    if (c->r->bias)
+        memcpy(d->bias, c->r->bias, c->out.c * sizeof *d->bias);
+    d->taps_at_once = PANEL_BYTES / (pjd_panel_width(p->kernels->nr, c->out.c) * c->in.c * sizeof(float));
+    d->taps_at_once = d->taps_at_once < 1 ? 1 : d->taps_at_once > taps ? taps : d->taps_at_once;
+    cut_work(d, c);
+    return PJD_OK;
+}
+
+static void clear(nn_step *s)
+{
+    direct_priv *d = s->priv;
+
+    pjd_free(d->kc);
+    pjd_free(d->weight);
+    pjd_free(d->bias);
+    pjd_free(d->zeros);
+}
+
+/* Input rows of all taps at output position q (of one item) into a[group * mr]. */
+static void point(const nn_step *s, const direct_priv *d, size_t item, size_t q, size_t mr, const float **a)
+{
+    const nn_rec *r = &s->rec;
+    const nn_tensor *x = &s->in[NN_X];
+    size_t oy = q / s->out.s.w, ox = q % s->out.s.w, h = x->s.h << r->up, w = x->s.w << r->up;
+
+    for (size_t ky = 0; ky < r->kh; ky++) {
+        size_t y = oy * r->stride_h + ky - r->pad_top; /* above the picture it wraps to a huge number */
+
+        for (size_t kx = 0; kx < r->kw; kx++) {
+            size_t z = ox * r->stride_w + kx - r->pad_left;
+            bool inside = y < h && z < w;
+            size_t row = inside ? (item * x->s.h + (y >> r->up)) * x->s.w + (z >> r->up) : 0;
+
+            for (size_t i = 0; i < x->segs; i++, a += mr)
+                *a = inside ? x->seg[i].p + row * x->seg[i].ld : d->zeros;
+        }
+    }
+}
+
+typedef struct direct_job {
+    pjd_nn_plan *p;
+    nn_step *s;
+    direct_priv *d;
+    const float **table; /* [threads][TILES * groups * mr] */
+} direct_job;
+
+/* Panel j over all tiles of a block. */
+static void one_panel(const direct_job *j, const float *const *table, size_t item, size_t q0, size_t q1, size_t panel)
+{
+    const direct_priv *d = j->d;
+    const nn_step *s = j->s;
+    const pjd_kernels *k = j->p->kernels;
+    size_t oc = s->out.s.c, n0 = panel * k->nr, n = oc - n0 < k->nr ? oc - n0 : k->nr, width = pjd_panel_width(k->nr, n);
+    size_t taps = s->rec.kh * s->rec.kw, segs = s->in[NN_X].segs, first = item * pjd_nn_positions(&s->out.s);
+    const nn_tensor *res = &s->in[NN_RESIDUAL], *b2 = &s->in[NN_BIAS2];
+
+    for (size_t t = 0; t < taps; t += d->taps_at_once) {
+        size_t some = taps - t < d->taps_at_once ? taps - t : d->taps_at_once;
+        const float *b = d->weight + n0 * taps * s->in[NN_X].s.c + t * s->in[NN_X].s.c * width;
+        const float *const *a = table + t * segs * k->mr;
+
+        for (size_t q = q0; q < q1; q += k->mr, a += d->groups * k->mr) {
+            float *c = s->out.seg[0].p + (first + q) * oc + n0;
+            pjd_epilogue e = {.act = PJD_KACT_NONE, .ld_add = oc};
+
+            if (t == 0) {
+                e.bias = d->bias ? d->bias + n0 : NULL;
+                e.bias2 = b2->segs ? b2->seg[0].p + item * oc + n0 : NULL;
+                e.add = res->segs ? res->seg[0].p + (first + q) * oc + n0 : NULL;
+            } else {
+                e.add = c;
+            }
+            if (t + some == taps)
+                e.act = (pjd_kact)s->rec.act;
+            k->gemm(q1 - q < k->mr ? q1 - q : k->mr, some * segs, d->kc, a, b, n, c, oc, &e);
+        }
+    }
+}
+
+static void task(void *ctx, size_t i, int thread)
+{
+    const direct_job *j = ctx;
+    const direct_priv *d = j->d;
+    size_t panel_task = i % d->panel_tasks, block = i / d->panel_tasks % d->blocks, item = i / d->panel_tasks / d->blocks;
+    size_t mr = j->p->kernels->mr, q0 = block * d->tiles * mr, q1 = q0 + d->tiles * mr;
+    size_t end = pjd_nn_positions(&j->s->out.s), p1 = (panel_task + 1) * d->panels_per_task;
+    const float **table = j->table + (size_t)thread * TILES * d->groups * mr;
+
+    q1 = q1 < end ? q1 : end;
+    p1 = p1 < d->panels ? p1 : d->panels;
+    for (size_t q = q0; q < q1; q++)
+        point(j->s, d, item, q, mr, table + (q - q0) / mr * d->groups * mr + (q - q0) % mr);
+    for (size_t panel = panel_task * d->panels_per_task; panel < p1; panel++)
+        one_panel(j, table, item, q0, q1, panel);
+}
+
+static pjd_status run(pjd_nn_plan *p, nn_step *s, pjd_error *err)
+{
+    direct_priv *d = s->priv;
+    direct_job j = {p, s, d, s->scratch};
+    double work = (double)p->batch * (double)pjd_nn_positions(&s->out.s) * (double)s->out.s.c * (double)s->in[NN_X].s.c *
+                  (double)(s->rec.kh * s->rec.kw);
+
+    pjd_nn_parallel(pjd_nn_threads_for(p, work / 8), p->batch * d->blocks * d->panel_tasks, task, &j);
+    return PJD_OK;
+}
+
+const nn_conv_way pjd_nn_conv_direct = {.name = "direct", .can = can, .cost = cost, .scratch = scratch,
+                                        .prepare = prepare, .run = run, .clear = clear};
