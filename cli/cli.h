@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "projdiff/io.h"
 #include "projdiff/projdiff.h"
 
 #define CLI_COUNTOF(a) (sizeof(a) / sizeof((a)[0]))
@@ -37,8 +38,8 @@ typedef struct cli_option {
     size_t offset;        /* in the command's argument struct */
     const char *argument; /* "FILE"; NULL for flags */
     const char *help;
-    double min, max;      /* of numbers and counts, inclusive */
-    const char *choices;  /* separated by | */
+    double min, max;     /* of numbers and counts, inclusive */
+    const char *choices; /* separated by | */
 } cli_option;
 
 /* Limits with a meaning of their own: above 0, any size, below 1. */
@@ -77,52 +78,97 @@ extern const cli_option cli_common_options[];
 extern const size_t cli_common_option_count;
 
 /* Options that several commands have: described here once. `S` is the argument struct, which needs the field. */
-#define CLI_OPT_INPUT(S, text) {"input", 'i', CLI_TEXT, offsetof(S, input), "FILE", text, 0, 0, NULL}
-#define CLI_OPT_OUTPUT(S, text) {"output", 'o', CLI_TEXT, offsetof(S, output), "FILE", text, 0, 0, NULL}
-#define CLI_OPT_MODEL(S)                                                                                                 \
-    {"model", 'm', CLI_TEXT, offsetof(S, model), "MODEL",                                                                \
-     "checkpoint (.safetensors, .pt, .pth, .ckpt) or folder in diffusers layout; default: the prior that ships", 0, 0,   \
-     NULL}
-#define CLI_OPT_MODEL_CONFIG(S)                                                                                          \
-    {"model-config", 0, CLI_TEXT, offsetof(S, model_config), "KEY=VALUE,...",                                            \
-     "hyper-parameters the checkpoint does not tell, in the original library's names", 0, 0, NULL}
-#define CLI_OPT_THREADS(S)                                                                                               \
-    {"threads", 't', CLI_COUNT, offsetof(S, threads), "N",                                                               \
-     "threads; default: all cores this process may use. Results do not depend on it", 1, 1024, NULL}
-#define CLI_OPT_PRECISION(S)                                                                                             \
-    {"precision", 0, CLI_CHOICE, offsetof(S, precision), "default|exact|fast",                                           \
-     "exact: direct convolution only; fast: what is fastest", 0, 0, "default|exact|fast"}
-#define CLI_OPT_BACKEND(S)                                                                                               \
-    {"backend", 0, CLI_CHOICE, offsetof(S, backend), "auto|c|onednn", "what computes the network; auto: the fastest", 0, 0, \
-     "auto|c|onednn"}
-#define CLI_OPT_TILE(S)                                                                                                  \
-    {"tile", 0, CLI_COUNT, offsetof(S, tile), "PIXELS",                                                                  \
-     "side of the overlapping tiles in which large pictures run; default: whole pictures up to a memory bound", 16, 65536, \
-     NULL}
-#define CLI_OPT_SEED(S)                                                                                                  \
-    {"seed", 0, CLI_SEED, offsetof(S, seed), "N", "seed of the random numbers; the same seed gives the same bytes", 0, 0, NULL}
-#define CLI_OPT_CLASS(S)                                                                                                 \
-    {"class", 0, CLI_TEXT, offsetof(S, classes), "K[,K...]",                                                             \
-     "class of a class-conditional model: one for all items, or one for each", 0, 0, NULL}
-#define CLI_OPT_OVERWRITE(S) {"overwrite", 0, CLI_FLAG, offsetof(S, overwrite), NULL, "replace files that exist", 0, 0, NULL}
-#define CLI_OPT_SKIP(S)                                                                                                  \
-    {"skip-existing", 0, CLI_FLAG, offsetof(S, skip_existing), NULL, "leave out work whose output exists", 0, 0, NULL}
-#define CLI_OPT_QUALITY(S)                                                                                               \
-    {"quality", 0, CLI_COUNT, offsetof(S, quality), "1..100", "of JPEG, WebP and the like; default: a good one", 1, 100, NULL}
-#define CLI_OPT_FORMAT(S)                                                                                                \
-    {"format", 0, CLI_TEXT, offsetof(S, format), "EXT",                                                                  \
-     "extension of outputs whose name has none (-, folders); default: like the input", 0, 0, NULL}
-#define CLI_OPT_PROGRESS(S)                                                                                              \
-    {"progress", 0, CLI_CHOICE, offsetof(S, progress), "auto|bar|json|none",                                             \
-     "on standard error; auto: a bar when that is a terminal; json: one object a line", 0, 0, "auto|bar|json|none"}
-#define CLI_OPT_MASK(S)                                                                                                  \
-    {"mask", 0, CLI_TEXT, offsetof(S, mask), "FILE",                                                                     \
-     "mask picture or array of the task, drawn on the upright picture: white (above half) is missing", 0, 0, NULL}
-#define CLI_OPT_MASK_INVERT(S)                                                                                           \
-    {"mask-invert", 0, CLI_FLAG, offsetof(S, mask_invert), NULL, "the mask's white is what is known", 0, 0, NULL}
-#define CLI_OPT_KERNEL(S)                                                                                                \
-    {"kernel", 0, CLI_TEXT, offsetof(S, kernel), "FILE",                                                                 \
-     "blur kernel of the task: a gray picture (black is 0) or an array", 0, 0, NULL}
+#define CLI_OPT_INPUT(S, text)                                                                                         \
+    {                                                                                                                  \
+        "input", 'i', CLI_TEXT, offsetof(S, input), "FILE", text, 0, 0, NULL                                           \
+    }
+#define CLI_OPT_OUTPUT(S, text)                                                                                        \
+    {                                                                                                                  \
+        "output", 'o', CLI_TEXT, offsetof(S, output), "FILE", text, 0, 0, NULL                                         \
+    }
+#define CLI_OPT_MODEL(S)                                                                                               \
+    {                                                                                                                  \
+        "model", 'm', CLI_TEXT, offsetof(S, model), "MODEL",                                                           \
+            "checkpoint (.safetensors, .pt, .pth, .ckpt) or folder in diffusers layout; default: the prior that "      \
+            "ships",                                                                                                   \
+            0, 0, NULL                                                                                                 \
+    }
+#define CLI_OPT_MODEL_CONFIG(S)                                                                                        \
+    {                                                                                                                  \
+        "model-config", 0, CLI_TEXT, offsetof(S, model_config), "KEY=VALUE,...",                                       \
+            "hyper-parameters the checkpoint does not tell, in the original library's names", 0, 0, NULL               \
+    }
+#define CLI_OPT_THREADS(S)                                                                                             \
+    {                                                                                                                  \
+        "threads", 't', CLI_COUNT, offsetof(S, threads), "N",                                                          \
+            "threads; default: all cores this process may use. Results do not depend on it", 1, 1024, NULL             \
+    }
+#define CLI_OPT_PRECISION(S)                                                                                           \
+    {                                                                                                                  \
+        "precision", 0, CLI_CHOICE, offsetof(S, precision), "default|exact|fast",                                      \
+            "exact: direct convolution only; fast: what is fastest", 0, 0, "default|exact|fast"                        \
+    }
+#define CLI_OPT_BACKEND(S)                                                                                             \
+    {                                                                                                                  \
+        "backend", 0, CLI_CHOICE, offsetof(S, backend), "auto|c|onednn",                                               \
+            "what computes the network; auto: the fastest", 0, 0, "auto|c|onednn"                                      \
+    }
+#define CLI_OPT_TILE(S)                                                                                                \
+    {                                                                                                                  \
+        "tile", 0, CLI_COUNT, offsetof(S, tile), "PIXELS",                                                             \
+            "side of the overlapping tiles in which large pictures run; default: whole pictures up to a memory bound", \
+            16, 65536, NULL                                                                                            \
+    }
+#define CLI_OPT_SEED(S)                                                                                                \
+    {                                                                                                                  \
+        "seed", 0, CLI_SEED, offsetof(S, seed), "N", "seed of the random numbers; the same seed gives the same bytes", \
+            0, 0, NULL                                                                                                 \
+    }
+#define CLI_OPT_CLASS(S)                                                                                               \
+    {                                                                                                                  \
+        "class", 0, CLI_TEXT, offsetof(S, classes), "K[,K...]",                                                        \
+            "class of a class-conditional model: one for all items, or one for each", 0, 0, NULL                       \
+    }
+#define CLI_OPT_OVERWRITE(S)                                                                                           \
+    {                                                                                                                  \
+        "overwrite", 0, CLI_FLAG, offsetof(S, overwrite), NULL, "replace files that exist", 0, 0, NULL                 \
+    }
+#define CLI_OPT_SKIP(S)                                                                                                \
+    {                                                                                                                  \
+        "skip-existing", 0, CLI_FLAG, offsetof(S, skip_existing), NULL, "leave out work whose output exists", 0, 0,    \
+            NULL                                                                                                       \
+    }
+#define CLI_OPT_QUALITY(S)                                                                                             \
+    {                                                                                                                  \
+        "quality", 0, CLI_COUNT, offsetof(S, quality), "1..100", "of JPEG, WebP and the like; default: a good one", 1, \
+            100, NULL                                                                                                  \
+    }
+#define CLI_OPT_FORMAT(S)                                                                                              \
+    {                                                                                                                  \
+        "format", 0, CLI_TEXT, offsetof(S, format), "EXT",                                                             \
+            "extension of outputs whose name has none (-, folders); default: like the input", 0, 0, NULL               \
+    }
+#define CLI_OPT_PROGRESS(S)                                                                                            \
+    {                                                                                                                  \
+        "progress", 0, CLI_CHOICE, offsetof(S, progress), "auto|bar|json|none",                                        \
+            "on standard error; auto: a bar when that is a terminal; json: one object a line", 0, 0,                   \
+            "auto|bar|json|none"                                                                                       \
+    }
+#define CLI_OPT_MASK(S)                                                                                                \
+    {                                                                                                                  \
+        "mask", 0, CLI_TEXT, offsetof(S, mask), "FILE",                                                                \
+            "mask picture or array of the task, drawn on the upright picture: white (above half) is missing", 0, 0,    \
+            NULL                                                                                                       \
+    }
+#define CLI_OPT_MASK_INVERT(S)                                                                                         \
+    {                                                                                                                  \
+        "mask-invert", 0, CLI_FLAG, offsetof(S, mask_invert), NULL, "the mask's white is what is known", 0, 0, NULL    \
+    }
+#define CLI_OPT_KERNEL(S)                                                                                              \
+    {                                                                                                                  \
+        "kernel", 0, CLI_TEXT, offsetof(S, kernel), "FILE",                                                            \
+            "blur kernel of the task: a gray picture (black is 0) or an array", 0, 0, NULL                             \
+    }
 
 /* Fill args (cmd->size bytes, defaults copied here) from the words after the command's name; an exit code, 0 when good. */
 int cli_parse(const cli_command *cmd, int argc, char **argv, void *args);
@@ -179,8 +225,8 @@ int cli_model_open(const char *path, const char *config, pjd_model **out);
 /* ---- pictures and arrays ---- */
 
 typedef struct cli_media {
-    const char *path;      /* borrowed */
-    float *data;           /* [n, c, h, w] */
+    const char *path; /* borrowed */
+    float *data;      /* [n, c, h, w] */
     size_t n, c, h, w;
     size_t rank;           /* of an array as stored; 3 for pictures */
     bool array;            /* .npy */
@@ -206,14 +252,14 @@ typedef struct cli_write {
 
 /* Write [n, c, h, w] as an array of rank `rank`, or (n = 1, c = 1 or 3) as a picture, by the name's extension; "-" by
    o->format. like may be NULL. */
-pjd_status cli_media_write(const char *path, const cli_media *like, const float *data, size_t n, size_t c, size_t h, size_t w,
-                           size_t rank, const cli_write *o, pjd_error *err);
+pjd_status cli_media_write(const char *path, const cli_media *like, const float *data, size_t n, size_t c, size_t h,
+                           size_t w, size_t rank, const cli_write *o, pjd_error *err);
 
 /* ---- tasks ---- */
 
 typedef struct cli_task {
-    char *text;        /* without its file parameters */
-    char name[64];     /* "deblur+superres" */
+    char *text;    /* without its file parameters */
+    char name[64]; /* "deblur+superres" */
     size_t parts;
     char first[32], last[32]; /* names of the first and the last part */
     struct cli_task_array {

@@ -89,9 +89,10 @@ const cli_command cli_cmd_info = {
     .name = "info",
     .summary = "what a model is, and how that was found out",
     .synopsis = "[MODEL] [--json]",
-    .description = "Prints the architecture, hyper-parameters and noise schedule of a checkpoint, each with its source: the "
-                   "config beside it, the shapes of its tensors, a table of known files, or an option. Without MODEL: of the "
-                   "prior that ships. Nothing in the file is executed.",
+    .description =
+        "Prints the architecture, hyper-parameters and noise schedule of a checkpoint, each with its source: the "
+        "config beside it, the shapes of its tensors, a table of known files, or an option. Without MODEL: of the "
+        "prior that ships. Nothing in the file is executed.",
     .examples = "projdiff info model.safetensors",
     .options = options,
     .option_count = CLI_COUNTOF(options),

@@ -37,7 +37,8 @@ static int run(const void *args)
             return CLI_DONE;
     }
     if (a->count)
-        return cli_error(CLI_USAGE, "expected operators, solvers, networks, formats or metrics, found \"%.40s\"", a->at[0]);
+        return cli_error(CLI_USAGE, "expected operators, solvers, networks, formats or metrics, found \"%.40s\"",
+                         a->at[0]);
     return CLI_DONE;
 }
 
@@ -45,8 +46,9 @@ const cli_command cli_cmd_list = {
     .name = "list",
     .summary = "what this build contains",
     .synopsis = "[operators|solvers|networks|formats|metrics]",
-    .description = "Lists the tasks' operators, the solvers, the networks and checkpoint formats that can be read, and the "
-                   "metrics, one a line; with -v also their parameters.",
+    .description =
+        "Lists the tasks' operators, the solvers, the networks and checkpoint formats that can be read, and the "
+        "metrics, one a line; with -v also their parameters.",
     .examples = "projdiff list operators -v",
     .size = sizeof(cli_args),
     .max_args = 1,

@@ -12,8 +12,8 @@ typedef struct A {
 
 static const cli_option options[] = {
     {"range", 0, CLI_NUMBER, offsetof(A, range), "R",
-     "width of the range of values; default: 1 for pictures (black is 0, white is 1), 2 for arrays (-1..1)", CLI_POSITIVE,
-     CLI_NO_LIMIT, NULL},
+     "width of the range of values; default: 1 for pictures (black is 0, white is 1), 2 for arrays (-1..1)",
+     CLI_POSITIVE, CLI_NO_LIMIT, NULL},
 };
 
 /* Pictures are compared on 0..1, so that --range means the same to all of them. */
@@ -89,11 +89,13 @@ const cli_command cli_cmd_metric = {
     .name = "metric",
     .summary = "compare an estimate with a reference: psnr, ssim",
     .synopsis = "psnr|ssim ESTIMATE REFERENCE [--range R]",
-    .description =
-        "Prints one number on standard output; for arrays of several items, the mean over the items.\n\n"
-        "psnr: 10 log10(range^2 / mse) in decibels, mse over all channels and pixels; inf for equal inputs. ssim: Wang et al. "
-        "2004, 11x11 Gaussian window of deviation 1.5, K1 = 0.01, K2 = 0.03, windows inside the picture only, population "
-        "moments, mean over channels and positions. The range is the one stated, never the data's own. Alpha is left out.",
+    .description = "Prints one number on standard output; for arrays of several items, the mean over the items.\n\n"
+                   "psnr: 10 log10(range^2 / mse) in decibels, mse over all channels and pixels; inf for equal inputs. "
+                   "ssim: Wang et al. "
+                   "2004, 11x11 Gaussian window of deviation 1.5, K1 = 0.01, K2 = 0.03, windows inside the picture "
+                   "only, population "
+                   "moments, mean over channels and positions. The range is the one stated, never the data's own. "
+                   "Alpha is left out.",
     .examples = "projdiff metric psnr restored.png original.png\nprojdiff metric ssim a.npy b.npy --range 2",
     .options = options,
     .option_count = CLI_COUNTOF(options),

@@ -49,7 +49,8 @@ static int read_labels(const A *a, const pjd_model_info *info, size_t n, int **l
         return cli_error(CLI_MEMORY, "out of memory");
     count = cli_parse_list(a->classes, *labels, n);
     if (count != n && count != 1)
-        return cli_error(CLI_USAGE, "--class: expected one whole number or %zu of them, found \"%.80s\"", n, a->classes);
+        return cli_error(CLI_USAGE, "--class: expected one whole number or %zu of them, found \"%.80s\"", n,
+                         a->classes);
     for (size_t i = count; i < n; i++)
         (*labels)[i] = (*labels)[0];
     for (size_t i = 0; i < n; i++)
@@ -61,8 +62,11 @@ static int read_labels(const A *a, const pjd_model_info *info, size_t n, int **l
 
 static int evaluate(const A *a, pjd_model *m, const cli_media *x, const int *labels)
 {
-    pjd_runner_options o = {.threads = (int)a->threads, .backend = (pjd_backend)a->backend,
-                            .precision = (pjd_precision)a->precision, .tile = (size_t)a->tile, .classes = labels,
+    pjd_runner_options o = {.threads = (int)a->threads,
+                            .backend = (pjd_backend)a->backend,
+                            .precision = (pjd_precision)a->precision,
+                            .tile = (size_t)a->tile,
+                            .classes = labels,
                             .log = {cli_log, NULL}};
     size_t channels = a->denoise ? x->c : pjd_model_get_info(m)->out_channels, count;
     pjd_shape item = pjd_shape_chw(x->c, x->h, x->w);
@@ -80,7 +84,8 @@ static int evaluate(const A *a, pjd_model *m, const cli_media *x, const int *lab
             !(out = malloc(count * sizeof *out)))
             st = pjd_error_set(&err, PJD_ERR_NOMEM, "out of memory");
         else
-            st = a->denoise ? pjd_runner_denoise(r, x->data, a->t, out, &err) : pjd_runner_raw(r, x->data, a->t, out, &err);
+            st = a->denoise ? pjd_runner_denoise(r, x->data, a->t, out, &err)
+                            : pjd_runner_raw(r, x->data, a->t, out, &err);
     }
     if (st == PJD_OK) {
         writing = true;
@@ -105,7 +110,8 @@ static int run_model(const A *a, pjd_model *m)
     if (cli_media_read(a->input, &x, &err) != PJD_OK)
         return cli_fail(&err, a->input, false);
     if (info->in_channels && x.c != info->in_channels)
-        code = cli_error(CLI_USAGE, "%s: the network takes %zu channels, the array has %zu", a->input, info->in_channels, x.c);
+        code = cli_error(CLI_USAGE, "%s: the network takes %zu channels, the array has %zu", a->input,
+                         info->in_channels, x.c);
     else
         code = read_labels(a, info, x.n, &labels);
     if (code == CLI_DONE)
@@ -118,7 +124,11 @@ static int run_model(const A *a, pjd_model *m)
 static int run(const void *args)
 {
     const A *a = args;
-    cli_plan plan = {.input = a->input, .outputs = {a->output}, .task = "network", .samples = 1, .overwrite = a->overwrite,
+    cli_plan plan = {.input = a->input,
+                     .outputs = {a->output},
+                     .task = "network",
+                     .samples = 1,
+                     .overwrite = a->overwrite,
                      .skip_existing = a->skip_existing};
     pjd_model *m = NULL;
     int code;
@@ -144,8 +154,9 @@ const cli_command cli_cmd_network = {
     .name = "network",
     .summary = "one evaluation of a model's network, for debugging and parity",
     .synopsis = "[-m MODEL] -i X.npy --t T [--class K[,K...]] [--denoise] -o OUT.npy",
-    .description = "Writes the network's raw output for a batch: all its channels, learned variance included. With --denoise: "
-                   "the clean estimate E[x0 | x_t].",
+    .description =
+        "Writes the network's raw output for a batch: all its channels, learned variance included. With --denoise: "
+        "the clean estimate E[x0 | x_t].",
     .examples = "projdiff network -m model.pt -i x.npy --t 37 -o out.npy",
     .options = options,
     .option_count = CLI_COUNTOF(options),

@@ -12,8 +12,9 @@ typedef restore_args A;
 static const cli_option options[] = {
     CLI_OPT_INPUT(A, "the measurement: a picture, a .npy array in -1..1 (HW, CHW or NCHW), a folder of them, or - for "
                      "standard input"),
-    CLI_OPT_OUTPUT(A, "the result; its extension says the kind. A folder, - for standard output, or a template with {name} "
-                      "{task} {seed} {n} {ext}"),
+    CLI_OPT_OUTPUT(
+        A, "the result; its extension says the kind. A folder, - for standard output, or a template with {name} "
+           "{task} {seed} {n} {ext}"),
     CLI_OPT_MODEL(A),
     CLI_OPT_MODEL_CONFIG(A),
     CLI_OPT_CLASS(A),
@@ -21,32 +22,36 @@ static const cli_option options[] = {
     CLI_OPT_MASK_INVERT(A),
     CLI_OPT_KERNEL(A),
     {"sigma", 0, CLI_NUMBER, offsetof(A, sigma), "S",
-     "standard deviation of the measurement's noise on the scale where black is 0 and white is 1, for arrays too (in the "
+     "standard deviation of the measurement's noise on the scale where black is 0 and white is 1, for arrays too (in "
+     "the "
      "units of the array with --compat reference). Default: 0 for inpaint, else estimated and printed",
      0, CLI_NO_LIMIT, NULL},
     {"steps", 0, CLI_COUNT, offsetof(A, steps), "N", "steps of the solver; default: the task's", 1, 100000, NULL},
-    {"step-size", 0, CLI_NUMBER, offsetof(A, step_size), "R", "step size; default: by the documented rule", CLI_POSITIVE,
-     CLI_NO_LIMIT, NULL},
+    {"step-size", 0, CLI_NUMBER, offsetof(A, step_size), "R", "step size; default: by the documented rule",
+     CLI_POSITIVE, CLI_NO_LIMIT, NULL},
     {"repeats", 0, CLI_COUNT, offsetof(A, repeats), "N", "updates at each step; default 1", 1, 1000, NULL},
-    {"momentum", 0, CLI_NUMBER, offsetof(A, momentum), "B", "momentum of the updates; default 0", 0, CLI_BELOW_ONE, NULL},
-    {"solver", 0, CLI_TEXT, offsetof(A, solver), "NAME", "method (see projdiff list solvers); default projdiff", 0, 0, NULL},
+    {"momentum", 0, CLI_NUMBER, offsetof(A, momentum), "B", "momentum of the updates; default 0", 0, CLI_BELOW_ONE,
+     NULL},
+    {"solver", 0, CLI_TEXT, offsetof(A, solver), "NAME", "method (see projdiff list solvers); default projdiff", 0, 0,
+     NULL},
     {"compat", 0, CLI_CHOICE, offsetof(A, compat), "none|reference",
      "reference: the published program to the letter, for comparisons", 0, 0, "none|reference"},
     CLI_OPT_SEED(A),
-    {"noise", 0, CLI_TEXT, offsetof(A, noise), "FILE.npy", "recorded Gaussian draws, used in order instead of a seed", 0, 0,
-     NULL},
+    {"noise", 0, CLI_TEXT, offsetof(A, noise), "FILE.npy", "recorded Gaussian draws, used in order instead of a seed",
+     0, 0, NULL},
     {"samples", 0, CLI_COUNT, offsetof(A, samples), "N",
      "independent restorations: N files when the output's name has {n}, else for --mean and --std", 1, 10000, NULL},
     {"mean", 0, CLI_TEXT, offsetof(A, mean), "FILE", "write the mean of the samples", 0, 0, NULL},
     {"std", 0, CLI_TEXT, offsetof(A, std), "FILE",
-     "write the standard deviation of the samples: an array in the units of the array; as a picture, white is 0.25 or more",
+     "write the standard deviation of the samples: an array in the units of the array; as a picture, white is 0.25 or "
+     "more",
      0, 0, NULL},
     CLI_OPT_TILE(A),
     CLI_OPT_PRECISION(A),
     CLI_OPT_BACKEND(A),
     CLI_OPT_THREADS(A),
-    {"save-every", 0, CLI_COUNT, offsetof(A, save_every), "N", "also write the estimate after every N steps (NAME-step10.png)",
-     1, 100000, NULL},
+    {"save-every", 0, CLI_COUNT, offsetof(A, save_every), "N",
+     "also write the estimate after every N steps (NAME-step10.png)", 1, 100000, NULL},
     CLI_OPT_QUALITY(A),
     CLI_OPT_FORMAT(A),
     CLI_OPT_PROGRESS(A),
@@ -166,8 +171,13 @@ static int run(const void *args)
     code = cli_task_parse(a->common.at[0], a->mask, a->kernel, &r.task);
     if (code != CLI_DONE)
         return code;
-    r.plan = (cli_plan){.input = a->input, .outputs = {a->output, a->mean, a->std}, .task = r.task.name, .format = a->format,
-                        .seed = a->seed, .samples = (size_t)a->samples, .overwrite = a->overwrite,
+    r.plan = (cli_plan){.input = a->input,
+                        .outputs = {a->output, a->mean, a->std},
+                        .task = r.task.name,
+                        .format = a->format,
+                        .seed = a->seed,
+                        .samples = (size_t)a->samples,
+                        .overwrite = a->overwrite,
                         .skip_existing = a->skip_existing};
     code = cli_plan_make(&r.plan);
     if (code == CLI_DONE)
@@ -189,10 +199,13 @@ const cli_command cli_cmd_restore = {
     .synopsis = "TASK[:key=value,...] [-m MODEL] -i MEASUREMENT -o OUT",
     .description =
         "Finds the picture behind a measurement. The input is what was measured: it is never degraded further.\n\n"
-        "Pictures of any size and kind: gray stays gray, alpha is kept, 16 bit in gives 16 bit out, EXIF orientation is "
-        "applied, the ICC profile kept. With a folder as input the output is a folder, and a bad file does not stop the "
+        "Pictures of any size and kind: gray stays gray, alpha is kept, 16 bit in gives 16 bit out, EXIF orientation "
+        "is "
+        "applied, the ICC profile kept. With a folder as input the output is a folder, and a bad file does not stop "
+        "the "
         "others.\n\n"
-        "Noise levels are on the scale where black is 0 and white is 1. Masks are drawn on the upright picture: white is "
+        "Noise levels are on the scale where black is 0 and white is 1. Masks are drawn on the upright picture: white "
+        "is "
         "missing and gets filled.",
     .examples = "projdiff restore superres:factor=4 -i small.png -o large.png\n"
                 "projdiff restore inpaint:mask=scratches.png -i old.jpg -o new.jpg\n"

@@ -110,9 +110,12 @@ static int draw(const A *a, const cli_plan *plan, pjd_model *m, size_t w, size_t
     o.steps = (size_t)a->steps;
     o.seed = a->seed;
     o.samples = samples;
-    o.runner = (pjd_runner_options){.threads = (int)a->threads, .backend = (pjd_backend)a->backend,
-                                    .precision = (pjd_precision)a->precision, .tile = (size_t)a->tile,
-                                    .classes = a->classes ? labels : NULL, .log = {cli_log, NULL}};
+    o.runner = (pjd_runner_options){.threads = (int)a->threads,
+                                    .backend = (pjd_backend)a->backend,
+                                    .precision = (pjd_precision)a->precision,
+                                    .tile = (size_t)a->tile,
+                                    .classes = a->classes ? labels : NULL,
+                                    .log = {cli_log, NULL}};
     o.progress = on_progress;
     o.log = (pjd_log){cli_log, NULL};
     cli_progress_start(a->output, 1, 1);
@@ -128,8 +131,14 @@ static int draw(const A *a, const cli_plan *plan, pjd_model *m, size_t w, size_t
 static int run(const void *args)
 {
     const A *a = args;
-    cli_plan plan = {.input = "-", .outputs = {a->output}, .task = "sample", .format = a->format, .seed = a->seed,
-                     .samples = (size_t)a->samples, .overwrite = a->overwrite, .skip_existing = a->skip_existing};
+    cli_plan plan = {.input = "-",
+                     .outputs = {a->output},
+                     .task = "sample",
+                     .format = a->format,
+                     .seed = a->seed,
+                     .samples = (size_t)a->samples,
+                     .overwrite = a->overwrite,
+                     .skip_existing = a->skip_existing};
     pjd_model *m = NULL;
     size_t w, h;
     int code;
@@ -162,8 +171,9 @@ const cli_command cli_cmd_sample = {
     .name = "sample",
     .summary = "draw pictures from a model's prior alone",
     .synopsis = "[-m MODEL] -o OUT [--size WxH] [--seed N] [--steps N] [--eta E]",
-    .description = "Draws what the model finds likely, without any measurement (DDIM, Song et al. 2021), to see what a prior "
-                   "has learned.",
+    .description =
+        "Draws what the model finds likely, without any measurement (DDIM, Song et al. 2021), to see what a prior "
+        "has learned.",
     .examples = "projdiff sample --size 128x128 --seed 3 -o sample.png\n"
                 "projdiff sample --samples 4 -o 'sample-{n}.png'",
     .options = options,

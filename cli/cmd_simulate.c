@@ -26,9 +26,10 @@ static const cli_option options[] = {
     CLI_OPT_SEED(A),
     CLI_OPT_MASK(A),
     CLI_OPT_MASK_INVERT(A),
-    {"mask-random", 0, CLI_NUMBER, offsetof(A, mask_random), "P", "for inpaint: this share of the pixels, drawn at random, is missing",
-     0, CLI_BELOW_ONE, NULL},
-    {"mask-out", 0, CLI_TEXT, offsetof(A, mask_out), "FILE", "write the mask that was used (white is missing)", 0, 0, NULL},
+    {"mask-random", 0, CLI_NUMBER, offsetof(A, mask_random), "P",
+     "for inpaint: this share of the pixels, drawn at random, is missing", 0, CLI_BELOW_ONE, NULL},
+    {"mask-out", 0, CLI_TEXT, offsetof(A, mask_out), "FILE", "write the mask that was used (white is missing)", 0, 0,
+     NULL},
     CLI_OPT_KERNEL(A),
     CLI_OPT_QUALITY(A),
     CLI_OPT_FORMAT(A),
@@ -301,8 +302,14 @@ static int run(const void *args)
     code = cli_task_parse(a->common.at[0], a->mask, a->kernel, &task);
     if (code != CLI_DONE)
         return code;
-    plan = (cli_plan){.input = a->input, .outputs = {a->output, a->mask_out, NULL}, .task = task.name, .format = a->format,
-                      .seed = a->seed, .samples = 1, .overwrite = a->overwrite, .skip_existing = a->skip_existing};
+    plan = (cli_plan){.input = a->input,
+                      .outputs = {a->output, a->mask_out, NULL},
+                      .task = task.name,
+                      .format = a->format,
+                      .seed = a->seed,
+                      .samples = 1,
+                      .overwrite = a->overwrite,
+                      .skip_existing = a->skip_existing};
     code = check(a, &task);
     if (code == CLI_DONE)
         code = cli_plan_make(&plan);
@@ -319,9 +326,10 @@ const cli_command cli_cmd_simulate = {
     .name = "simulate",
     .summary = "make a measurement from a clean picture: the forward model",
     .synopsis = "TASK[:key=value,...] -i CLEAN -o MEASUREMENT [--sigma S] [--seed N]",
-    .description = "Applies a task's observation to a clean picture and adds Gaussian noise, to try restorations out and to "
-                   "score them.\n\nA measurement written as a picture is clipped and rounded to the picture's range; an array "
-                   "keeps its values. Where inpaint's mask hides a pixel, a picture is gray and an array is 0.",
+    .description =
+        "Applies a task's observation to a clean picture and adds Gaussian noise, to try restorations out and to "
+        "score them.\n\nA measurement written as a picture is clipped and rounded to the picture's range; an array "
+        "keeps its values. Where inpaint's mask hides a pixel, a picture is gray and an array is 0.",
     .examples = "projdiff simulate superres:factor=4 -i clean.png -o small.png --sigma 0.01 --seed 1\n"
                 "projdiff simulate inpaint --mask-random 0.5 --mask-out mask.png -i clean.png -o holes.png",
     .options = options,

@@ -90,8 +90,8 @@ int main(int argc, char **argv)
         return finish(hidden_mode(argc, argv));
     cmd = find_command(argv[1]);
     if (!cmd)
-        return cli_error(CLI_USAGE, "no %s is called \"%s\" (see projdiff --help)", argv[1][0] == '-' ? "option" : "command",
-                         argv[1]);
+        return cli_error(CLI_USAGE, "no %s is called \"%s\" (see projdiff --help)",
+                         argv[1][0] == '-' ? "option" : "command", argv[1]);
     cli_set_command(cmd->name);
     code = finish(run_command(cmd, argc - 2, argv + 2));
     pjd_io_shutdown();

@@ -70,7 +70,8 @@ static void roff_tasks(void)
 {
     const pjd_entry *e;
 
-    puts(".SH TASKS\nA task is \\fINAME\\fR[:\\fIkey\\fR=\\fIvalue\\fR,...]. Tasks joined with + are applied left to right. A");
+    puts(".SH TASKS\nA task is \\fINAME\\fR[:\\fIkey\\fR=\\fIvalue\\fR,...]. Tasks joined with + are applied left to "
+         "right. A");
     puts("backslash escapes , : = + in a value.");
     for (size_t i = 0; (e = pjd_registry_entry(PJD_REGISTRY_OPERATORS, i)); i++) {
         printf(".SS %s\n", e->name);
@@ -87,7 +88,8 @@ static void roff_tail(void)
     puts(".TP\n0\nDone.\n.TP\n1\nThe run failed (also: a full disk).\n.TP\n2\nWrong usage, or an output that exists.");
     puts(".TP\n3\nAn input is missing or unreadable.\n.TP\n4\nNot a usable model.\n.TP\n5\nOut of memory.");
     puts(".TP\n6\nPart of a batch failed.\n.TP\n130\nInterrupted. No truncated file stays.");
-    puts(".SH ENVIRONMENT\n.TP\nPROJDIFF_MODELS\nFolders, separated by colons, that hold the priors that ship (the folder");
+    puts(".SH ENVIRONMENT\n.TP\nPROJDIFF_MODELS\nFolders, separated by colons, that hold the priors that ship (the "
+         "folder");
     puts("\\fIphoto\\fR below one of them is used without \\fB\\-m\\fR), searched before those beside the program.");
 }
 
@@ -107,10 +109,11 @@ static void man_program(void)
 {
     roff_head("projdiff", "restore photographs with a pretrained diffusion model as the prior");
     puts(".SH SYNOPSIS\n\\fBprojdiff\\fR \\fICOMMAND\\fR ...\n.SH DESCRIPTION");
-    roff("A damaged, small or blurred picture is the measurement of a good one. projdiff finds a picture that fits the "
-         "measurement and that a diffusion model, trained on photographs, finds likely. Results go to standard output, "
-         "everything else to standard error. An output file appears whole or not at all, and one that exists is refused "
-         "unless --overwrite or --skip-existing is given.");
+    roff(
+        "A damaged, small or blurred picture is the measurement of a good one. projdiff finds a picture that fits the "
+        "measurement and that a diffusion model, trained on photographs, finds likely. Results go to standard output, "
+        "everything else to standard error. An output file appears whole or not at all, and one that exists is refused "
+        "unless --overwrite or --skip-existing is given.");
     puts("\n.SH COMMANDS");
     for (size_t i = 0; cli_commands[i]; i++) {
         printf(".TP\n\\fBprojdiff\\-%s\\fR(1)\n", cli_commands[i]->name);
@@ -201,7 +204,8 @@ void cli_completion(void)
     const pjd_entry *e;
 
     puts("# bash completion for projdiff, generated from the program's own tables\n_projdiff()\n{");
-    puts("    local cur prev words\n    cur=${COMP_WORDS[COMP_CWORD]}\n    prev=${COMP_WORDS[COMP_CWORD-1]}\n    words=");
+    puts("    local cur prev words\n    cur=${COMP_WORDS[COMP_CWORD]}\n    prev=${COMP_WORDS[COMP_CWORD-1]}\n    "
+         "words=");
     puts("    case $prev in");
     completion_choices();
     puts("    esac");

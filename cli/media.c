@@ -13,9 +13,10 @@
 #include "projdiff/io.h"
 
 /* Kinds of files that are worth looking into when a folder is given, and that an output may be called. */
-static const char *const extensions[] = {"png", "jpg", "jpeg", "jpe", "jfif", "tif", "tiff", "webp", "gif",  "bmp", "ppm",
-                                         "pgm", "pbm", "pnm",  "pfm", "hdr",  "exr", "avif", "heic", "heif", "jxl", "jp2",
-                                         "j2k", "fits", "fit", "fts", "v",    "vips", "mat", "svg",  "npy"};
+static const char *const extensions[] = {"png", "jpg",  "jpeg", "jpe",  "jfif", "tif", "tiff", "webp",
+                                         "gif", "bmp",  "ppm",  "pgm",  "pbm",  "pnm", "pfm",  "hdr",
+                                         "exr", "avif", "heic", "heif", "jxl",  "jp2", "j2k",  "fits",
+                                         "fit", "fts",  "v",    "vips", "mat",  "svg", "npy"};
 
 void cli_extension(const char *path, char out[16])
 {
@@ -86,8 +87,8 @@ static pjd_status array_shape(const char *path, const pjd_shape *s, cli_media *m
     char text[96];
 
     if (s->rank < 2 || s->rank > 4)
-        return pjd_error_set(err, PJD_ERR_SHAPE, "%.200s: expected an array of rank 2 to 4 (HW, CHW or NCHW), found %s", path,
-                             s->rank ? pjd_shape_text(s, text, sizeof text) : "a scalar");
+        return pjd_error_set(err, PJD_ERR_SHAPE, "%.200s: expected an array of rank 2 to 4 (HW, CHW or NCHW), found %s",
+                             path, s->rank ? pjd_shape_text(s, text, sizeof text) : "a scalar");
     m->rank = s->rank;
     m->n = s->rank == 4 ? s->dim[0] : 1;
     m->c = s->rank >= 3 ? s->dim[s->rank - 3] : 1;
@@ -145,8 +146,8 @@ void cli_media_free(cli_media *m)
 
 /* ---- writing ---- */
 
-pjd_status cli_media_write(const char *path, const cli_media *like, const float *data, size_t n, size_t c, size_t h, size_t w,
-                           size_t rank, const cli_write *o, pjd_error *err)
+pjd_status cli_media_write(const char *path, const cli_media *like, const float *data, size_t n, size_t c, size_t h,
+                           size_t w, size_t rank, const cli_write *o, pjd_error *err)
 {
     const size_t dims[4] = {n, c, h, w};
     bool std = !strcmp(path, "-"), array = std ? o->format && !strcasecmp(o->format, "npy") : cli_is_array_name(path);
@@ -160,8 +161,10 @@ pjd_status cli_media_write(const char *path, const cli_media *like, const float 
         return pjd_npy_write(path, data, &shape, o->overwrite, err);
     }
     if (n != 1 || (c != 1 && c != 3))
-        return pjd_error_set(err, PJD_ERR_SHAPE, "%.200s: a picture has 1 or 3 channels, found %zu item(s) of %zu; "
-                             "write a .npy file", path, n, c);
+        return pjd_error_set(err, PJD_ERR_SHAPE,
+                             "%.200s: a picture has 1 or 3 channels, found %zu item(s) of %zu; "
+                             "write a .npy file",
+                             path, n, c);
     shape = pjd_shape_chw(c, h, w);
     return pjd_picture_write(path, like ? like->picture : NULL, data, &shape, &opt, err);
 }

@@ -27,7 +27,8 @@ static bool append(char *out, size_t size, size_t *used, const char *text, size_
 }
 
 /* The value of the field that begins at f ("{name}..."); NULL when there is no such field. */
-static const char *field_value(const cli_plan *p, const char *f, size_t len, const cli_job *job, size_t n, char number[32])
+static const char *field_value(const cli_plan *p, const char *f, size_t len, const cli_job *job, size_t n,
+                               char number[32])
 {
     if (len == 6 && !memcmp(f, "{name}", 6))
         return job->name;
@@ -187,7 +188,8 @@ static int check_outputs(cli_plan *p)
 {
     size_t per_job = CLI_MAX_OUTPUTS * p->samples, count = 0, existing = 0, total = 0, refused = 0;
     target *targets = per_job && p->count <= SIZE_MAX / sizeof *targets / per_job
-                          ? calloc(p->count * per_job, sizeof *targets) : NULL;
+                          ? calloc(p->count * per_job, sizeof *targets)
+                          : NULL;
     const char *example = NULL;
     int code = targets ? CLI_DONE : cli_error(CLI_MEMORY, "out of memory");
 
@@ -203,8 +205,9 @@ static int check_outputs(cli_plan *p)
     if (code == CLI_DONE && refused == 1 && p->count == 1)
         code = cli_error(CLI_USAGE, "%s exists: give --overwrite or --skip-existing", example);
     else if (code == CLI_DONE && refused)
-        code = cli_error(CLI_USAGE, "%s exists (so do outputs of %zu of %zu inputs): give --overwrite or --skip-existing",
-                         example, refused, p->count);
+        code = cli_error(CLI_USAGE,
+                         "%s exists (so do outputs of %zu of %zu inputs): give --overwrite or --skip-existing", example,
+                         refused, p->count);
     if (code == CLI_DONE && count)
         qsort(targets, count, sizeof *targets, compare_targets);
     for (size_t i = 1; code == CLI_DONE && i < count; i++)
@@ -323,7 +326,8 @@ int cli_plan_make(cli_plan *p)
     if (p->overwrite && p->skip_existing)
         return cli_error(CLI_USAGE, "--overwrite and --skip-existing exclude each other");
     if (p->format && !cli_known_extension(p->format))
-        return cli_error(CLI_USAGE, "--format: expected png, jpg, tif, webp, npy or the like, found \"%.40s\"", p->format);
+        return cli_error(CLI_USAGE, "--format: expected png, jpg, tif, webp, npy or the like, found \"%.40s\"",
+                         p->format);
     code = list_inputs(p);
     for (size_t i = 0; code == CLI_DONE && i < CLI_MAX_OUTPUTS; i++)
         if (p->outputs[i])

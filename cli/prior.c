@@ -62,8 +62,10 @@ int cli_model_open(const char *path, const char *config, pjd_model **out)
     *out = NULL;
     if (!path) {
         if (!(list && search_list(list, found, sizeof found)) && !search_beside_program(found, sizeof found))
-            return cli_error(CLI_MODEL, "the prior that ships was not found: give -m MODEL, or set PROJDIFF_MODELS to the "
-                                        "folder that holds \"%s\"", SHIPPED);
+            return cli_error(CLI_MODEL,
+                             "the prior that ships was not found: give -m MODEL, or set PROJDIFF_MODELS to the "
+                             "folder that holds \"%s\"",
+                             SHIPPED);
         path = realpath(found, resolved) ? resolved : found;
         if (cli_verbose())
             cli_say("model: %s", path);

@@ -17,18 +17,18 @@ typedef struct file_run {
     restore_run *r;
     const cli_job *job;
     cli_media y;
-    size_t unit;          /* channels solved together: the media's c, or 1 with a one-channel model */
-    bool lift;            /* gray measurement, three-channel model */
-    pjd_operator *op;     /* for one unit */
-    pjd_shape result;     /* of one unit, before lifted channels are averaged */
-    size_t rc, rh, rw;    /* of one item of the result */
+    size_t unit;       /* channels solved together: the media's c, or 1 with a one-channel model */
+    bool lift;         /* gray measurement, three-channel model */
+    pjd_operator *op;  /* for one unit */
+    pjd_shape result;  /* of one unit, before lifted channels are averaged */
+    size_t rc, rh, rw; /* of one item of the result */
     size_t samples;
-    float *x;             /* [samples, n, rc, rh, rw] */
+    float *x; /* [samples, n, rc, rh, rw] */
     bool estimated;
     double sigma_low, sigma_high, sigma_model; /* user's scale, smallest and largest of the items; model's units */
-    pjd_solve_report report; /* sums over the units; residual: the worst */
+    pjd_solve_report report;                   /* sums over the units; residual: the worst */
     size_t unit_index, units;
-    pjd_error saved;      /* of --save-every, from inside the progress callback */
+    pjd_error saved; /* of --save-every, from inside the progress callback */
 } file_run;
 
 int restore_check_mask(const restore_run *r)
@@ -39,7 +39,8 @@ int restore_check_mask(const restore_run *r)
     if (!m || !pjd_shape_count(&m->shape, &count))
         return CLI_DONE;
     if (m->selected == 0)
-        return cli_error(CLI_USAGE, "%s: the mask leaves nothing known (white is missing; --mask-invert is the other habit)",
+        return cli_error(CLI_USAGE,
+                         "%s: the mask leaves nothing known (white is missing; --mask-invert is the other habit)",
                          m->path);
     if (m->selected == count)
         cli_warn("%s: nothing is missing in this mask (white is missing; --mask-invert is the other habit)", m->path);
@@ -123,8 +124,11 @@ static cli_write write_options(const file_run *f)
     const restore_args *a = f->r->a;
 
     /* what exists was refused, or is meant to be skipped, before work began */
-    return (cli_write){.overwrite = a->overwrite, .quality = (int)a->quality,
-                       .format = a->format ? a->format : f->y.array ? "npy" : "png"};
+    return (cli_write){.overwrite = a->overwrite,
+                       .quality = (int)a->quality,
+                       .format = a->format    ? a->format
+                                 : f->y.array ? "npy"
+                                              : "png"};
 }
 
 /* Write one file; with --skip-existing one that is there already is as good. */
@@ -320,8 +324,8 @@ static pjd_status prepare(file_run *f, pjd_error *err)
     item = f->rc * f->rh * f->rw;
     if (__builtin_mul_overflow(item, f->y.n, &all) || __builtin_mul_overflow(all, f->samples, &all) ||
         all > SIZE_MAX / sizeof *f->x || !(f->x = malloc(all * sizeof *f->x)))
-        return pjd_error_set(err, PJD_ERR_NOMEM, "out of memory for %zu sample(s) of %zux%zux%zux%zu", f->samples, f->y.n,
-                             f->rc, f->rh, f->rw);
+        return pjd_error_set(err, PJD_ERR_NOMEM, "out of memory for %zu sample(s) of %zux%zux%zux%zu", f->samples,
+                             f->y.n, f->rc, f->rh, f->rw);
     return PJD_OK;
 }
 
@@ -465,7 +469,8 @@ static void print_json(const file_run *f, const char *where)
     cli_json_string(stderr, f->r->task.text);
     fprintf(stderr,
             ",\"sigma\":%.9g,\"sigma_model\":%.9g,\"steps\":%zu,\"step_size\":%.9g,\"residual\":%.9g,"
-            "\"residual_expected\":%.9g,\"seconds\":%.3f,\"network_seconds\":%.3f,\"network_calls\":%llu,\"peak_bytes\":%zu}\n",
+            "\"residual_expected\":%.9g,\"seconds\":%.3f,\"network_seconds\":%.3f,\"network_calls\":%llu,\"peak_"
+            "bytes\":%zu}\n",
             f->sigma_high, f->sigma_model, r->steps, r->step_size, r->residual, r->residual_expected, r->seconds,
             r->network_seconds, (unsigned long long)r->network_calls, r->peak_bytes);
 }
@@ -495,8 +500,8 @@ static void print_report(const file_run *f, const char *where)
     cli_say("%s: %s, %zux%zu to %zux%zu", f->job->input, f->r->task.text, f->y.w, f->y.h, f->rw, f->rh);
     print_sigma(f);
     if (r->network_calls) {
-        cli_say("%zu steps of size %.4g; residual %.4g, expected %.4g (model's units)", r->steps, r->step_size, r->residual,
-                r->residual_expected);
+        cli_say("%zu steps of size %.4g; residual %.4g, expected %.4g (model's units)", r->steps, r->step_size,
+                r->residual, r->residual_expected);
         cli_say("%.2f s, %.1f %% of it outside the network (%llu calls)", r->seconds, outside,
                 (unsigned long long)r->network_calls);
     }

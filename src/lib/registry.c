@@ -5,14 +5,15 @@
 #include "core/operator.h"
 #include "core/solver.h"
 #include "networks/network.h"
+#include "weights/format.h"
 
 /* Entry i of a NULL-terminated list of classes that begin with, or contain, a pjd_entry. */
-#define ENTRY_OF(list)                                                                                                   \
-    do {                                                                                                                 \
-        for (size_t k = 0; (list)[k]; k++)                                                                               \
-            if (k == i)                                                                                                  \
-                return &(list)[k]->entry;                                                                                \
-        return NULL;                                                                                                     \
+#define ENTRY_OF(list)                                                                                                 \
+    do {                                                                                                               \
+        for (size_t k = 0; (list)[k]; k++)                                                                             \
+            if (k == i)                                                                                                \
+                return &(list)[k]->entry;                                                                              \
+        return NULL;                                                                                                   \
     } while (0)
 
 const pjd_entry *pjd_registry_entry(pjd_registry r, size_t i)
@@ -25,6 +26,7 @@ const pjd_entry *pjd_registry_entry(pjd_registry r, size_t i)
     case PJD_REGISTRY_NETWORKS:
         ENTRY_OF(pjd_network_classes);
     case PJD_REGISTRY_FORMATS:
+        ENTRY_OF(pjd_format_classes);
     case PJD_REGISTRY_METRICS:
         return NULL;
     }
