@@ -10,6 +10,7 @@
 
 typedef struct pjd_network pjd_network;
 typedef struct pjd_network_class pjd_network_class;
+typedef struct pjd_net_tensors pjd_net_tensors; /* tensors.h */
 
 struct pjd_network_class {
     pjd_entry entry; /* name, summary, hyper-parameters that --model-config takes, in the original library's names */
@@ -24,23 +25,42 @@ struct pjd_network_class {
                        pjd_error *err);
     /* Record the forward pass for x (the input value) and return the output value. */
     pjd_nn_value (*build)(const pjd_network *net, pjd_nn_builder *b, pjd_nn_value x);
-    void (*destroy)(pjd_network *net);
+    void (*destroy)(pjd_network *net); /* what priv holds; the rest is freed by pjd_network_free. May be NULL */
 };
 
 struct pjd_network {
     const pjd_network_class *cls;
+    const char *family; /* static: "guided-diffusion UNetModel" */
     const pjd_weights *w;
     size_t in_channels, out_channels, multiple, num_classes;
     uint64_t parameters;
     pjd_prediction prediction;
     size_t timesteps;
-    double *betas;        /* [timesteps], owned */
+    double *betas; /* [timesteps], owned */
     char schedule[96];
-    char **details;       /* owned lines */
+    double time_scale; /* the network sees t times this (1000/T where the original rescales) */
+    bool center_input; /* the network sees 2 x - 1 */
+    bool conditional;  /* needs more than x_t (an upsampler's low-resolution picture): only raw runs */
+    char **details;    /* owned lines */
     size_t detail_count;
-    void *priv;
+    pjd_net_tensors *tensors; /* owned: every tensor of the network and where it lies */
+    void *priv;               /* owned by the class; freed with pjd_free after destroy */
 };
 
 extern const pjd_network_class *const pjd_network_classes[];
+
+/* Choose the class by the key names and open it. config: the text of --model-config, or NULL. */
+pjd_status pjd_network_open(const pjd_weights *w, const char *config, const pjd_log *log, pjd_network **out,
+                            pjd_error *err);
+void pjd_network_free(pjd_network *net);
+
+/* For the classes: an empty network, and "name: value (source)" lines. */
+pjd_status pjd_network_new(const pjd_network_class *cls, const char *family, const pjd_weights *w, pjd_network **out,
+                           pjd_error *err);
+pjd_status pjd_network_detail(pjd_network *net, pjd_error *err, const char *source, const char *name, const char *fmt,
+                              ...) PJD_PRINTF(5, 6);
+
+/* A model from a network. Takes both over, also on failure. */
+pjd_status pjd_network_model(pjd_network *net, pjd_weights *w, pjd_model **out, pjd_error *err);
 
 #endif
