@@ -78,6 +78,9 @@ void pjd_picture_copy_meta(VipsImage *from, VipsImage *to)
     vips_image_map(from, copy_field, to);
     to->Xres = from->Xres;
     to->Yres = from->Yres;
+    /* Without it libvips writes the block's own orientation again, though the pixels are upright now. */
+    if (vips_image_get_typeof(to, VIPS_META_EXIF_NAME))
+        vips_image_set_int(to, VIPS_META_ORIENTATION, 1);
     reset_xmp_orientation(to);
 }
 

@@ -14,6 +14,7 @@ typedef struct source {
     const char *name;     /* for messages */
     unsigned char *bytes; /* when it came through a pipe; must outlive image */
     VipsImage *image;
+    double white; /* of a .ppm or .pgm, which states it and which libvips does not scale by; 0: by the type */
 } source;
 
 static void source_close(source *s)
@@ -70,6 +71,28 @@ static bool loader_is_welcome(const char *loader, const unsigned char *head, siz
 /* ERROR includes TRUNCATED: half a picture is not a measurement. */
 #define LOAD_OPTIONS "access", VIPS_ACCESS_SEQUENTIAL, "fail_on", VIPS_FAIL_ON_ERROR, NULL
 
+/* The largest value of a PNM file: the third number after the magic, between white space and comments. 0: none. */
+static double pnm_white(const unsigned char *head, size_t size)
+{
+    size_t at = 2;
+    double v = 0;
+
+    if (size < 2 || head[0] != 'P' || !strchr("2356", head[1]))
+        return 0;
+    for (int number = 0; number < 3; number++) {
+        while (at < size && (head[at] == '#' || head[at] <= ' ')) {
+            if (head[at] == '#')
+                while (at < size && head[at] != '\n')
+                    at++;
+            else
+                at++;
+        }
+        for (v = 0; at < size && head[at] >= '0' && head[at] <= '9' && v < 1e6; at++)
+            v = v * 10 + (head[at] - '0');
+    }
+    return at < size && v >= 1 && v <= 65535 ? v : 0;
+}
+
 static pjd_status open_bytes(source *s, const char *path, pjd_error *err)
 {
     const char *loader;
@@ -83,13 +106,14 @@ static pjd_status open_bytes(source *s, const char *path, pjd_error *err)
     loader = vips_foreign_find_load_buffer(s->bytes, size);
     if (!loader || !loader_is_welcome(loader, s->bytes, size, path))
         return not_a_picture(s->name, err);
+    s->white = pnm_white(s->bytes, size);
     s->image = vips_image_new_from_buffer(s->bytes, size, "", LOAD_OPTIONS);
     return s->image ? PJD_OK : broken(s->name, err);
 }
 
 static pjd_status open_file(source *s, const char *path, pjd_error *err)
 {
-    unsigned char head[16];
+    unsigned char head[1024];
     VipsSource *stream;
     const char *loader;
     struct stat info;
@@ -112,6 +136,7 @@ static pjd_status open_file(source *s, const char *path, pjd_error *err)
     close(fd);
     if (n == 0)
         return pjd_error_set(err, PJD_ERR_FORMAT, "%.200s: empty file", path);
+    s->white = pnm_white(head, (size_t)n);
     if (path[strlen(path) - 1] == ']') { /* libvips would take "a[x]" for a name with options */
         stream = vips_source_new_from_file(path);
         if (!stream)
@@ -185,19 +210,12 @@ static pjd_status to_gray_or_rgb(source *s, pjd_error *err)
 /* The value that is white, and the depth a result should have; 0 for kinds of numbers that are no picture. */
 static double white_of(VipsImage *image, unsigned *bits)
 {
-    int stated = 0;
-
     *bits = 8;
     switch (image->BandFmt) {
     case VIPS_FORMAT_UCHAR:
         return 255;
     case VIPS_FORMAT_USHORT:
         *bits = 16;
-        /* JPEG 2000 leaves 10 and 12 bit samples as they are. */
-        if (vips_image_get_typeof(image, "bits-per-sample") &&
-            vips_image_get_int(image, "bits-per-sample", &stated) == 0 && stated > 8 && stated < 16 &&
-            vips_image_get_typeof(image, "heif-bitdepth") == 0)
-            return (double)((1 << stated) - 1);
         return 65535;
     case VIPS_FORMAT_UINT:
         *bits = 16;
@@ -328,6 +346,8 @@ static pjd_status check_layout(source *s, decoded *d, double *white, unsigned *b
         return pjd_error_set(err, PJD_ERR_UNSUPPORTED, "%.200s: %zux%zu pixels are more than the limit of %zu", s->name, w, h,
                              (size_t)PJD_PICTURE_MAX_PIXELS);
     *white = white_of(image, bits);
+    if (s->white > 0 && *bits <= 16)
+        *white = s->white;
     if (bands < 1 || bands > 4 || !(*white > 0) || image->Coding != VIPS_CODING_NONE)
         return pjd_error_set(err, PJD_ERR_UNSUPPORTED,
                              "%.200s: expected gray or RGB, with or without alpha, in unsigned or floating-point samples; "
