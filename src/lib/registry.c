@@ -2,6 +2,7 @@
 /* One list of everything this build contains, for callers that know the public headers only. */
 #include "projdiff/registry.h"
 
+#include "core/metric.h"
 #include "core/operator.h"
 #include "core/solver.h"
 #include "networks/network.h"
@@ -28,7 +29,7 @@ const pjd_entry *pjd_registry_entry(pjd_registry r, size_t i)
     case PJD_REGISTRY_FORMATS:
         ENTRY_OF(pjd_format_classes);
     case PJD_REGISTRY_METRICS:
-        return NULL;
+        ENTRY_OF(pjd_metric_classes);
     }
     return NULL;
 }
