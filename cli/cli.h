@@ -235,8 +235,9 @@ typedef struct cli_media {
 } cli_media;
 
 bool cli_is_array_name(const char *path);
-/* Is this an extension (without the dot) that can be written / that names a picture or array? */
-bool cli_known_extension(const char *ext);
+/* Extensions (without the dot) of pictures and arrays. */
+bool cli_readable_extension(const char *ext);
+bool cli_writable_extension(const char *ext);
 /* "png" of "a/b.PNG" in lower case; "" when there is none. out has at least 16 bytes. */
 void cli_extension(const char *path, char out[16]);
 

@@ -44,7 +44,7 @@ static void print_lines(const pjd_model *m, const pjd_model_info *i)
     printf("schedule: %s\n", i->schedule);
     printf("range: %g to %g\n", i->range_low, i->range_high);
     for (size_t k = 0; (line = pjd_model_detail(m, k)); k++)
-        printf("%s\n", line);
+        printf("  %s\n", line);
 }
 
 static void print_json(const pjd_model *m, const pjd_model_info *i)

@@ -65,7 +65,7 @@ static void print_param(const pjd_param *p)
     char left[64];
 
     if (p->type == PJD_PARAM_INT || p->type == PJD_PARAM_FLOAT)
-        snprintf(range, sizeof range, " (%g to %g%s%s", p->min, p->max, p->unit && *p->unit ? " " : "",
+        snprintf(range, sizeof range, " (%.10g to %.10g%s%s", p->min, p->max, p->unit && *p->unit ? " " : "",
                  p->unit ? p->unit : "");
     else if (p->type == PJD_PARAM_CHOICE)
         snprintf(range, sizeof range, " (%s", p->choices);

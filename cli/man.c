@@ -52,7 +52,7 @@ static void roff_param(const pjd_param *p)
     printf("\\fR=\\fI%s\\fR\n", p->type == PJD_PARAM_ARRAY ? "FILE" : p->type == PJD_PARAM_CHOICE ? "CHOICE" : "VALUE");
     roff(p->help);
     if (p->type == PJD_PARAM_INT || p->type == PJD_PARAM_FLOAT)
-        printf("; %g to %g%s%s", p->min, p->max, p->unit && *p->unit ? " " : "", p->unit ? p->unit : "");
+        printf("; %.10g to %.10g%s%s", p->min, p->max, p->unit && *p->unit ? " " : "", p->unit ? p->unit : "");
     if (p->type == PJD_PARAM_CHOICE) {
         fputs("; one of ", stdout);
         roff(p->choices);

@@ -12,11 +12,13 @@
 
 #include "projdiff/io.h"
 
-/* Kinds of files that are worth looking into when a folder is given, and that an output may be called. */
-static const char *const extensions[] = {"png", "jpg",  "jpeg", "jpe",  "jfif", "tif", "tiff", "webp",
-                                         "gif", "bmp",  "ppm",  "pgm",  "pbm",  "pnm", "pfm",  "hdr",
-                                         "exr", "avif", "heic", "heif", "jxl",  "jp2", "j2k",  "fits",
-                                         "fit", "fts",  "v",    "vips", "mat",  "svg", "npy"};
+/* Kinds of files that are worth looking into when a folder is given; those that can be written come first. */
+static const char *const extensions[] = {"png",  "jpg",  "jpeg", "jpe", "tif",  "tiff", "webp", "ppm",
+                                         "pgm",  "pnm",  "bmp",  "gif", "jp2",  "jxl",  "heic", "avif",
+                                         "npy",  "jfif", "pbm",  "pfm", "hdr",  "exr",  "heif", "j2k",
+                                         "fits", "fit",  "fts",  "v",   "vips", "mat",  "svg"};
+
+enum { WRITABLE = 18 };
 
 void cli_extension(const char *path, char out[16])
 {
@@ -29,12 +31,22 @@ void cli_extension(const char *path, char out[16])
     out[n] = '\0';
 }
 
-bool cli_known_extension(const char *ext)
+static bool in_list(const char *ext, size_t count)
 {
-    for (size_t i = 0; i < CLI_COUNTOF(extensions); i++)
+    for (size_t i = 0; i < count; i++)
         if (!strcasecmp(ext, extensions[i]))
             return true;
     return false;
+}
+
+bool cli_readable_extension(const char *ext)
+{
+    return in_list(ext, CLI_COUNTOF(extensions));
+}
+
+bool cli_writable_extension(const char *ext)
+{
+    return in_list(ext, WRITABLE);
 }
 
 bool cli_is_array_name(const char *path)

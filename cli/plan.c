@@ -147,7 +147,7 @@ static int resolve_target(const char *path, char **out)
     if (!is_folder(folder) || access(folder, W_OK) != 0)
         return cli_error(CLI_FAILED, "%s: its folder cannot be written to", path);
     cli_extension(path, ext);
-    if (!cli_known_extension(ext))
+    if (!cli_writable_extension(ext))
         return cli_error(CLI_USAGE, "%s: expected a name that ends in .png, .jpg, .tif, .webp, .npy or the like", path);
     if (asprintf(out, "%s/%s", folder, base) < 0) {
         *out = NULL;
@@ -287,7 +287,7 @@ static int list_folder(cli_plan *p)
         if ((size_t)snprintf(path, sizeof path, "%s/%s", p->input, e->d_name) >= sizeof path)
             continue;
         cli_extension(e->d_name, ext);
-        if (is_folder(path) || !cli_known_extension(ext))
+        if (is_folder(path) || !cli_readable_extension(ext))
             ignored++;
         else if (!add_job(p, p->input, e->d_name))
             code = cli_error(CLI_MEMORY, "out of memory");
@@ -325,7 +325,7 @@ int cli_plan_make(cli_plan *p)
 
     if (p->overwrite && p->skip_existing)
         return cli_error(CLI_USAGE, "--overwrite and --skip-existing exclude each other");
-    if (p->format && !cli_known_extension(p->format))
+    if (p->format && !cli_writable_extension(p->format))
         return cli_error(CLI_USAGE, "--format: expected png, jpg, tif, webp, npy or the like, found \"%.40s\"",
                          p->format);
     code = list_inputs(p);
