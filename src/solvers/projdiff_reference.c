@@ -271,7 +271,7 @@ pjd_status pjd_projdiff_reference(pjd_solver_run *r)
         return pjd_error_set(r->err, PJD_ERR_UNSUPPORTED, "solver: --compat reference has no form for %s yet", op->name);
     if (r->model->info.timesteps < 2)
         return pjd_error_set(r->err, PJD_ERR_ARG, "solver: a model of at least 2 timesteps expected");
-    floats = 3 * n + (momentum ? n : 0) + (noisy ? n : 0) + (spectral_form ? n + 2 * op->nx : 0) + op->work;
+    floats = 3 * n + (momentum ? n : 0) + (noisy ? n : 0) + (spectral_form ? n + 2 * op->nx : 0) + pjd_operator_work(op);
     buf = pjd_alloc(floats, sizeof *buf);
     if (!buf)
         return pjd_error_nomem(r->err, "solver", floats * sizeof *buf);

@@ -40,12 +40,13 @@ static pjd_status check_options(const pjd_solve_options *o, pjd_error *err)
     if (!(o->sigma >= 0) || !isfinite(o->sigma))
         return pjd_error_set(err, PJD_ERR_ARG, "solver: sigma expected finite and at least 0, found %g", o->sigma);
     if (!(o->step_size >= 0) || !isfinite(o->step_size))
-        return pjd_error_set(err, PJD_ERR_ARG, "solver: step size expected finite and at least 0, found %g", o->step_size);
+        return pjd_error_set(err, PJD_ERR_ARG, "solver: step size expected finite and at least 0, found %g",
+                             o->step_size);
     if (!(o->momentum >= 0 && o->momentum < 1))
         return pjd_error_set(err, PJD_ERR_ARG, "solver: momentum expected from 0 to below 1, found %g", o->momentum);
     if (o->steps > 100000 || o->repeats > 1000 || o->samples > 100000)
-        return pjd_error_set(err, PJD_ERR_ARG, "solver: steps, repeats or samples out of range (%zu, %zu, %zu)", o->steps,
-                             o->repeats, o->samples);
+        return pjd_error_set(err, PJD_ERR_ARG, "solver: steps, repeats or samples out of range (%zu, %zu, %zu)",
+                             o->steps, o->repeats, o->samples);
     return PJD_OK;
 }
 
@@ -55,13 +56,13 @@ static pjd_status residual(pjd_solver_run *r, double *worst)
 {
     const pjd_operator *op = r->op;
     size_t extra = op->kind == PJD_OP_SELECT ? op->nx + op->ny : 0;
-    float *buf = pjd_alloc(op->ny + op->work + extra, sizeof *buf);
-    float *res = buf, *work = buf + op->ny, *x = work + op->work, *seen = x + op->nx;
+    float *buf = pjd_alloc(op->ny + pjd_operator_work(op) + extra, sizeof *buf);
+    float *res = buf, *work = buf + op->ny, *x = work + pjd_operator_work(op), *seen = x + op->nx;
     double measured = (double)op->ny;
 
     *worst = 0;
     if (!buf)
-        return pjd_error_nomem(r->err, "solver", (op->ny + op->work + extra) * sizeof *buf);
+        return pjd_error_nomem(r->err, "solver", (op->ny + pjd_operator_work(op) + extra) * sizeof *buf);
     if (extra) {
         measured = 0;
         for (size_t i = 0; i < op->ny; i++)

@@ -22,17 +22,17 @@
 typedef struct projdiff {
     pjd_solver_run *r;
     const pjd_projdiff_settings *s;
-    size_t n;           /* elements of all samples */
-    float *xt, *d, *z;  /* [n] */
-    float *u;           /* [n] projected or transformed copy of x0 */
-    float *m;           /* [n] momentum, or NULL */
-    float *last;        /* [n] predicted noise of the step before, or NULL when fresh = 1 */
-    float *data;        /* [nx] spectral: (U' y)_i */
+    size_t n;          /* elements of all samples */
+    float *xt, *d, *z; /* [n] */
+    float *u;          /* [n] projected or transformed copy of x0 */
+    float *m;          /* [n] momentum, or NULL */
+    float *last;       /* [n] predicted noise of the step before, or NULL when fresh = 1 */
+    float *data;       /* [nx] spectral: (U' y)_i */
     float *work;
-    double *t;          /* [steps] levels, falling */
+    double *t; /* [steps] levels, falling */
     size_t steps;
-    double v;           /* one level: equivalent variance */
-    double floor;       /* spectral: singular values up to this count as unseen */
+    double v;     /* one level: equivalent variance */
+    double floor; /* spectral: singular values up to this count as unseen */
     enum { ONE_LEVEL, SPECTRAL, PROXIMAL } form;
     bool first;
 } projdiff;
@@ -329,7 +329,7 @@ pjd_status pjd_projdiff_run(pjd_solver_run *r, const pjd_projdiff_settings *s)
     const pjd_operator *op = r->op;
     bool momentum = r->opt->momentum > 0, reuse = s->fresh < 1;
     projdiff w = {.r = r, .s = s, .n = r->samples * op->nx, .steps = s->steps, .first = true};
-    size_t floats = (4 + momentum + reuse) * w.n + op->nx + op->work;
+    size_t floats = (4 + momentum + reuse) * w.n + op->nx + pjd_operator_work(op);
     float *buf;
     pjd_status st;
 
@@ -348,8 +348,8 @@ pjd_status pjd_projdiff_run(pjd_solver_run *r, const pjd_projdiff_settings *s)
     w.u = w.z + w.n;
     w.data = w.u + w.n;
     w.work = w.data + op->nx;
-    w.m = momentum ? w.work + op->work : NULL;
-    w.last = reuse ? w.work + op->work + (momentum ? w.n : 0) : NULL;
+    w.m = momentum ? w.work + pjd_operator_work(op) : NULL;
+    w.last = reuse ? w.work + pjd_operator_work(op) + (momentum ? w.n : 0) : NULL;
     if (w.form == SPECTRAL)
         op->v->data(op, r->y, w.data, w.work);
     make_grid(&w);
