@@ -32,6 +32,9 @@ typedef struct nn_conv_head {
 } nn_conv_head;
 
 extern const nn_conv_way pjd_nn_conv_direct;
+#ifdef PJD_HAVE_ONEDNN
+extern const nn_conv_way pjd_nn_conv_dnnl;
+#endif
 
 static inline double pjd_nn_conv_macs(const nn_conv_case *c)
 {

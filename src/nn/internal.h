@@ -159,6 +159,7 @@ struct pjd_nn_plan {
     char *arena;
     size_t arena_bytes, weight_bytes;
     nn_tensor output;
+    struct pjd_dnnl *dnnl; /* made by the first layer that wants it */
     /* of the present run */
     const float *in, *t;
     const int *classes;

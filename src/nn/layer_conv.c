@@ -4,7 +4,12 @@
 
 #include "nn/conv.h"
 
-static const nn_conv_way *const ways[] = {&pjd_nn_conv_direct};
+static const nn_conv_way *const ways[] = {
+    &pjd_nn_conv_direct,
+#ifdef PJD_HAVE_ONEDNN
+    &pjd_nn_conv_dnnl,
+#endif
+};
 
 static const nn_conv_way *choose(const nn_conv_case *c)
 {

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "nn/dnnl_shim.h"
 #include "nn/internal.h"
 
 _Static_assert((int)PJD_ACT_NONE == (int)PJD_KACT_NONE && (int)PJD_ACT_SILU == (int)PJD_KACT_SILU &&
@@ -89,6 +90,10 @@ pjd_status pjd_nn_plan_make(pjd_nn_builder *b, pjd_nn_value output, const pjd_nn
     *out = NULL;
     if (opt->threads < 1)
         return pjd_error_set(err, PJD_ERR_ARG, "network: expected at least 1 thread, found %d", opt->threads);
+#ifndef PJD_HAVE_ONEDNN
+    if (opt->backend == PJD_BACKEND_ONEDNN)
+        return pjd_error_set(err, PJD_ERR_UNSUPPORTED, "network: this build has no oneDNN");
+#endif
     st = pjd_nn_graph_make(b, output, opt, how, &g, err);
     if (st != PJD_OK)
         return st;
@@ -154,6 +159,9 @@ void pjd_nn_plan_free(pjd_nn_plan *p)
             p->steps[i].cls->clear(&p->steps[i]);
         pjd_free(p->steps[i].priv);
     }
+#ifdef PJD_HAVE_ONEDNN
+    pjd_dnnl_free(p->dnnl);
+#endif
     pjd_free(p->steps);
     pjd_free(p->arena);
     pjd_free(p);

@@ -17,6 +17,8 @@ static const mode modes[] = {
     {"c", "direct", TOLERANCE},
     {"avx2", "direct", TOLERANCE},
     {"avx512", "direct", TOLERANCE},
+    {"avx512", "onednn", TOLERANCE},
+    {"c", "onednn", TOLERANCE},
 };
 
 typedef struct bench {
