@@ -143,32 +143,80 @@ static bool paint(int argc, char **argv)
 
 /* ---- psnr ESTIMATE REFERENCE: a smaller estimate is enlarged (bicubic) first ---- */
 
+static bool score(const demo_image *a, const demo_image *b, double *value)
+{
+    float *large = malloc(b->shape.dim[0] * b->shape.dim[1] * b->shape.dim[2] * sizeof *large);
+    const float *estimate = a->data;
+    pjd_status st = PJD_OK;
+
+    if (!large)
+        return false;
+    if (a->shape.dim[0] != b->shape.dim[0]) {
+        st = pjd_error_set(&err, PJD_ERR_SHAPE, "one picture is gray and the other has colours");
+    } else if (!pjd_shape_equal(&a->shape, &b->shape)) {
+        st = pjd_resize("bicubic", &a->shape, a->data, b->shape.dim[1], b->shape.dim[2], large, &err);
+        estimate = large;
+    }
+    if (st == PJD_OK)
+        st = pjd_metric("psnr", &b->shape, estimate, b->data, 2, value, &err);
+    free(large);
+    return st == PJD_OK;
+}
+
 static bool psnr(int argc, char **argv)
 {
     demo_image a, b = {0};
-    float *large = NULL;
     double value;
-    bool ok = false;
+    bool ok;
 
     (void)argc;
-    if (demo_read(argv[0], &a) && demo_read(argv[1], &b) &&
-        (large = malloc(b.shape.dim[0] * b.shape.dim[1] * b.shape.dim[2] * sizeof *large)) != NULL) {
-        const float *estimate = a.data;
-        pjd_status st = PJD_OK;
-
-        if (a.shape.dim[0] != b.shape.dim[0]) {
-            st = pjd_error_set(&err, PJD_ERR_SHAPE, "psnr: one picture is gray and the other has colours");
-        } else if (!pjd_shape_equal(&a.shape, &b.shape)) {
-            st = pjd_resize("bicubic", &a.shape, a.data, b.shape.dim[1], b.shape.dim[2], large, &err);
-            estimate = large;
-        }
-        ok = st == PJD_OK && pjd_metric("psnr", &b.shape, estimate, b.data, 2, &value, &err) == PJD_OK;
-        if (ok)
-            printf("%.2f\n", value);
-    }
-    free(large);
+    ok = demo_read(argv[0], &a) && demo_read(argv[1], &b) && score(&a, &b, &value);
+    if (ok)
+        printf("%.2f\n", value);
     demo_free(&b);
     demo_free(&a);
+    return ok;
+}
+
+/* ---- sheet OUT ORIGINAL [LABEL MEASURED RESTORED]...: one row each ---- */
+
+enum { ROWS = 8 };
+
+static bool sheet(int argc, char **argv)
+{
+    static const char *const titles[] = {"measured", "restored", "original"};
+    const char *labels[ROWS];
+    demo_image im[ROWS][2] = {0}, original;
+    pjd_sheet_cell cells[3 * ROWS] = {0};
+    char captions[ROWS][2][40];
+    pjd_write_options w = {.overwrite = true};
+    size_t rows = (size_t)(argc - 2) / 3;
+    bool ok = demo_read(argv[1], &original);
+
+    for (size_t r = 0; r < rows && ok; r++) {
+        char **words = argv + 2 + 3 * r;
+
+        labels[r] = words[0];
+        for (size_t k = 0; k < 2 && ok; k++) {
+            double value;
+
+            ok = demo_read(words[1 + k], &im[r][k]) && score(&im[r][k], &original, &value);
+            if (!ok)
+                break;
+            snprintf(captions[r][k], sizeof captions[r][k], "%.1f dB", value);
+            cells[3 * r + k] = (pjd_sheet_cell){im[r][k].data, im[r][k].shape, captions[r][k]};
+        }
+        cells[3 * r + 2] = (pjd_sheet_cell){original.data, original.shape, NULL};
+    }
+    if (ok) {
+        size_t h = original.shape.dim[1], width = original.shape.dim[2];
+
+        ok = pjd_sheet_write(argv[0], rows, 3, cells, labels, titles, h < width ? h : width, &w, &err) == PJD_OK;
+    }
+    for (size_t r = 0; r < rows; r++)
+        for (size_t k = 0; k < 2; k++)
+            demo_free(&im[r][k]);
+    demo_free(&original);
     return ok;
 }
 
@@ -179,7 +227,8 @@ static int usage(void)
     fputs("usage: demo prepare IN OUT [X Y WIDTH HEIGHT]\n"
           "       demo mask LIKE OUT\n"
           "       demo paint IN MASK OUT\n"
-          "       demo psnr ESTIMATE REFERENCE\n",
+          "       demo psnr ESTIMATE REFERENCE\n"
+          "       demo sheet OUT ORIGINAL [LABEL MEASURED RESTORED]...\n",
           stderr);
     return 2;
 }
@@ -190,11 +239,16 @@ int main(int argc, char **argv)
         const char *name;
         bool (*run)(int argc, char **argv);
         int least, most;
-    } commands[] = {{"prepare", prepare, 2, 6}, {"mask", mask, 2, 2}, {"paint", paint, 3, 3}, {"psnr", psnr, 2, 2}};
+    } commands[] = {{"prepare", prepare, 2, 6},
+                    {"mask", mask, 2, 2},
+                    {"paint", paint, 3, 3},
+                    {"psnr", psnr, 2, 2},
+                    {"sheet", sheet, 5, 2 + 3 * ROWS}};
 
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
         if (!strcmp(argv[1], commands[i].name)) {
-            if (argc - 2 < commands[i].least || argc - 2 > commands[i].most)
+            if (argc - 2 < commands[i].least || argc - 2 > commands[i].most ||
+                (commands[i].run == sheet && (argc - 4) % 3 != 0))
                 return usage();
             bool ok = commands[i].run(argc - 2, argv + 2);
 
