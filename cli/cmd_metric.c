@@ -87,14 +87,16 @@ static int run(const void *args)
 
 const cli_command cli_cmd_metric = {
     .name = "metric",
-    .summary = "compare an estimate with a reference: psnr, ssim",
-    .synopsis = "psnr|ssim ESTIMATE REFERENCE [--range R]",
+    .summary = "compare an estimate with a reference: psnr, ssim, mae, rmse",
+    .synopsis = "psnr|ssim|mae|rmse ESTIMATE REFERENCE [--range R]",
     .description = "Prints one number on standard output; for arrays of several items, the mean over the items.\n\n"
                    "psnr: 10 log10(range^2 / mse) in decibels, mse over all channels and pixels; inf for equal inputs. "
                    "ssim: Wang et al. "
                    "2004, 11x11 Gaussian window of deviation 1.5, K1 = 0.01, K2 = 0.03, windows inside the picture "
                    "only, population "
-                   "moments, mean over channels and positions. The range is the one stated, never the data's own. "
+                   "moments, mean over channels and positions. mae, rmse: mean absolute and root mean squared error, "
+                   "divided by the "
+                   "range. The range is the one stated, never the data's own. "
                    "Alpha is left out.",
     .examples = "projdiff metric psnr restored.png original.png\nprojdiff metric ssim a.npy b.npy --range 2",
     .options = options,

@@ -67,10 +67,10 @@ static int check(const A *a)
         return cli_error(CLI_USAGE, "-i FILE is missing: the measurement to restore");
     if (!a->output && !a->mean && !a->std)
         return cli_error(CLI_USAGE, "-o FILE is missing: where the result goes");
-    if (a->samples > 1 && a->output && !cli_has_field(a->output, "{n}") && !a->mean && !a->std)
-        return cli_error(CLI_USAGE, "%ld samples need {n} in the output's name, or --mean or --std", a->samples);
     if (a->samples > 1 && a->output && !strcmp(a->output, "-"))
         return cli_error(CLI_USAGE, "%ld samples cannot go to standard output", a->samples);
+    if (a->samples > 1 && a->output && !cli_has_field(a->output, "{n}") && !a->mean && !a->std)
+        return cli_error(CLI_USAGE, "%ld samples need {n} in the output's name, or --mean or --std", a->samples);
     if (a->std && a->samples < 2)
         return cli_error(CLI_USAGE, "--std needs --samples of at least 2");
     if ((a->mean && !strcmp(a->mean, "-")) || (a->std && !strcmp(a->std, "-")))

@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Recorded runs of the reference program, reproduced by the command (skipped where the recordings are not)."""
+import os
+import unittest
+
+from support import GOLDEN, Case, main, npy_parse, npy_read, relative_l2
+
+CONFIG = "num_head_channels=16,use_new_attention_order=false"
+
+
+def golden(*names):
+    return os.path.join(GOLDEN, *names)
+
+
+@unittest.skipUnless(os.path.isfile(golden("adm_32", "model.pt")), "the recorded runs are not here")
+class Golden(Case):
+    def restore(self, folder, task, sigma, step, *words):
+        out = self.path("x.npy")
+        self.good("restore", task, "-m", golden("adm_32", "model.pt"), "--model-config", CONFIG, "-i", golden(folder, "y.npy"),
+                  "-o", out, "--sigma", sigma, "--steps", "10", "--step-size", step, "--compat", "reference", "--noise",
+                  golden(folder, "noise.npy"), *words)
+        shape, x = npy_read(out)
+        expected_shape, expected = npy_read(golden(folder, "x0_final.npy"))
+        self.assertEqual(shape, expected_shape)
+        error = relative_l2(x, expected)
+        # float32 with another order of sums, 10 steps (golden/README)
+        self.assertTrue(error <= 1e-3, "%s: relative L2 %g" % (folder, error))
+
+    def mask(self, folder):
+        _, missing = npy_read(golden(folder, "missing_index.npy"))
+        known = [1.0] * 1024
+        for i in missing:
+            known[int(i)] = 0.0
+        return known
+
+    def test_superres_noisy(self):
+        self.restore("solver_sr4_noisy", "superres:factor=4", "0.1", "0.5")
+
+    def test_superres_noise_free(self):
+        self.restore("solver_sr4_noisefree", "superres:factor=4", "0", "1.7")
+
+    def test_inpaint_noisy(self):
+        mask = self.png("m.png", 32, 32, 1, values=[0 if k else 255 for k in self.mask("solver_inp_noisy")])
+        self.restore("solver_inp_noisy", "inpaint:mask=" + mask, "0.1", "1")
+
+    def test_inpaint_noise_free(self):
+        mask = self.npy("m.npy", (32, 32), self.mask("solver_inp_noisefree"))
+        self.restore("solver_inp_noisefree", "inpaint", "0", "1.1", "--mask", mask, "--mask-invert")
+
+    def test_networks(self):
+        for folder, model, config, classes in (("adm_32", "model.pt", CONFIG, []), ("ddpm_32", "model.ckpt", None, [])):
+            for t in ("0", "37", "999"):
+                words = ["--model-config", config] if config else []
+                self.good("network", "-m", golden(folder, model), "-i", golden(folder, "x.npy"), "--t", t, "-o",
+                          self.path("o.npy"), "--overwrite", *words, *classes)
+                shape, out = npy_read(self.path("o.npy"))
+                expected_shape, expected = npy_read(golden(folder, "out_t%s.npy" % t))
+                self.assertEqual(shape, expected_shape)
+                error = relative_l2(out, expected)
+                self.assertTrue(error <= 1e-4, "%s t=%s: relative L2 %g" % (folder, t, error))
+
+    def test_what_a_checkpoint_does_not_tell(self):
+        self.refused(4, "network", "-m", golden("adm_32", "model.pt"), "-i", golden("adm_32", "x.npy"), "--t", "0", "-q", "-o",
+                     self.path("o.npy"), says="--model-config")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The commands around `restore`: simulate, metric, info, network, sample."""
+import json
+import math
+import os
+import random
+import shutil
+import subprocess
+
+from support import COMMAND, ROOT, Case, environment, main, npy_read, png_read, relative_l2, smooth
+
+
+class Simulate(Case):
+    def test_superres_is_the_mean_of_blocks(self):
+        values = smooth(6, 4)
+        a = self.png("a.png", 6, 4, values=values)
+        self.good("simulate", "superres:factor=2", "-i", a, "-o", self.path("b.npy"))
+        shape, y = npy_read(self.path("b.npy"))
+        self.assertEqual(shape, (3, 2, 3))
+        for c in range(3):
+            for r in range(2):
+                for k in range(3):
+                    block = [values[3 * (6 * (2 * r + i) + 2 * k + j) + c] for i in (0, 1) for j in (0, 1)]
+                    self.close(y[6 * c + 3 * r + k], sum(block) / 4 / 127.5 - 1, 1e-6)
+
+    def test_noise_has_the_stated_deviation(self):
+        a = self.npy("a.npy", (3, 64, 64), [0.0] * 12288)
+        out = []
+        for seed in "112":
+            self.good("simulate", "denoise", "-i", a, "-o", self.path("n.npy"), "--sigma", "0.05", "--seed", seed, "--overwrite")
+            out.append(npy_read(self.path("n.npy"))[1])
+        self.assertEqual(out[0], out[1])
+        self.assertNotEqual(out[0], out[2])
+        # 0.05 on 0..1 is 0.1 on -1..1; the deviation of 12288 draws is good to 0.6 percent (one sigma): allow four
+        self.close(math.sqrt(sum(v * v for v in out[0]) / 12288), 0.1, 0.0026)
+
+    def test_pictures_are_clipped_and_keep_their_depth(self):
+        for bits, top in ((8, 255), (16, 65535)):
+            a = self.png("a.png", 16, 16, 3, bits, values=[0, top, top // 2] * 256)
+            self.good("simulate", "denoise", "-i", a, "-o", self.path("b.png"), "--sigma", "0.2", "--overwrite")
+            p = png_read(self.path("b.png"))
+            self.assertEqual(p.bits, bits)
+            self.assertEqual((min(p.values), max(p.values)), (0, top))
+
+    def test_random_mask(self):
+        a = self.png("a.png", 10, 8)
+        words = ["simulate", "inpaint", "--mask-random", "0.25", "-i", a, "--seed", "3", "--sigma", "0.1"]
+        self.good(*words, "-o", self.path("b.npy"), "--mask-out", self.path("m.png"))
+        mask = png_read(self.path("m.png"))
+        self.assertEqual((mask.channels, mask.size, set(mask.values)), (1, (10, 8), {0, 255}))
+        self.assertEqual(mask.values.count(255), 20)
+        y = npy_read(self.path("b.npy"))[1]
+        for i, v in enumerate(mask.values):
+            for c in range(3):
+                self.assertEqual(y[80 * c + i] == 0, v == 255)
+        # the mask that was written is the mask that was used
+        self.good("simulate", "inpaint", "--mask", self.path("m.png"), "-i", a, "--seed", "3", "--sigma", "0.1", "-o",
+                  self.path("c.npy"))
+        self.assertEqual(npy_read(self.path("c.npy"))[1], y)
+        self.good(*words, "-o", self.path("g.png"), "--mask-out", self.path("i.png"), "--mask-invert")
+        self.assertEqual([255 - v for v in png_read(self.path("i.png")).values], mask.values)
+        gray = png_read(self.path("g.png")).values
+        self.assertTrue(all(gray[3 * i] in (127, 128) for i, v in enumerate(mask.values) if v == 255))
+
+    def test_refused(self):
+        a, b = self.png("a.png", 6, 4), self.path("b.png")
+        self.refused(2, "simulate", "denoise", "-i", a, "-o", b, "--sigma", "nan", says="--sigma")
+        self.refused(2, "simulate", "inpaint", "-i", a, "-o", b, says="mask")
+        self.refused(2, "simulate", "denoise", "--mask-random", "0.5", "-i", a, "-o", b, says="--mask-random")
+        self.refused(2, "simulate", "inpaint", "--mask-random", "1", "-i", a, "-o", b, says="--mask-random")
+        self.refused(2, "simulate", "superres:factor=2", "-i", a, says="-o")
+
+
+class Metric(Case):
+    def test_psnr(self):
+        a = self.png("a.png", 12, 12, values=[100] * 432)
+        b = self.png("b.png", 12, 12, values=[110] * 432)
+        self.close(float(self.good("metric", "psnr", a, b).text), 20 * math.log10(255 / 10), 1e-4)
+        self.assertEqual(self.good("metric", "psnr", a, a).text, "inf\n")
+        self.close(float(self.good("metric", "psnr", a, b, "--range", "2").text), 20 * math.log10(2 * 255 / 10), 1e-4)
+        x, y = self.npy("x.npy", (1, 3, 4, 4), [0.0] * 48), self.npy("y.npy", (1, 3, 4, 4), [0.1] * 48)
+        self.close(float(self.good("metric", "psnr", x, y).text), 20 * math.log10(20), 1e-4)
+        self.close(float(self.good("metric", "psnr", x, y, "--range", "1").text), 20 * math.log10(10), 1e-4)
+        # the same numbers whether as a picture or as an array in -1..1
+        self.good("simulate", "denoise", "-i", a, "-o", self.path("a.npy"))
+        self.good("simulate", "denoise", "-i", b, "-o", self.path("b.npy"))
+        self.assertEqual(self.good("metric", "psnr", self.path("a.npy"), self.path("b.npy")).text,
+                         self.good("metric", "psnr", a, b).text)
+
+    def test_ssim(self):
+        a = self.png("a.png", 20, 16)
+        self.close(float(self.good("metric", "ssim", a, a).text), 1, 1e-6)
+        b = self.png("b.png", 20, 16, values=[255 - v for v in smooth(20, 16)])
+        self.assertLess(float(self.good("metric", "ssim", a, b).text), 0.5)
+
+    def test_refused(self):
+        a, b = self.png("a.png", 12, 12), self.png("b.png", 12, 11)
+        small = self.png("s.png", 10, 10)
+        self.refused(2, "metric", "psnr", a, b, says=["12x12", "12x11"])
+        self.refused(2, "metric", "psnr", a, says="expected")
+        self.refused(2, "metric", "lpips", a, a, says="lpips")
+        self.refused(2, "metric", "ssim", small, small)
+        self.refused(2, "metric", "psnr", a, a, "--range", "0", says="--range")
+        self.refused(2, "metric", "psnr", a, a, "--range", "nan", says="--range")
+        self.refused(2, "metric", "psnr", "-", "-", says="standard input")
+
+
+class Models(Case):
+    def test_info(self):
+        for words in ([], [os.path.join(ROOT, "models/photo")]):
+            text = self.good("info", *words).text
+            for line in ("family: diffusers UNet2DModel", "container: safetensors", "channels: 3 in, 3 out",
+                         "timesteps: 1000"):
+                self.assertIn(line + "\n", text)
+        info = json.loads(self.good("info", "--json").text)
+        self.assertEqual((info["in_channels"], info["prediction"], info["timesteps"]), (3, "eps", 1000))
+        self.assertGreater(info["parameters"], 1000000)
+
+    def test_where_the_shipped_prior_is_looked_for(self):
+        shutil.copy(COMMAND, self.path("projdiff"))
+        env = environment()
+        if os.system("ldd %s | grep -q 'not found'" % self.path("projdiff")) == 0:
+            folders = [os.path.dirname(os.path.dirname(COMMAND)), os.path.join(os.path.dirname(COMMAND), "../src/io")]
+            env["LD_LIBRARY_PATH"] = ":".join(folders + [env.get("LD_LIBRARY_PATH", "")])
+        run = lambda: subprocess.run([self.path("projdiff"), "info"], capture_output=True, env=env)
+        p = run()
+        self.assertEqual(p.returncode, 4)
+        self.assertIn(b"PROJDIFF_MODELS", p.stderr)
+        env["PROJDIFF_MODELS"] = "/nowhere:" + os.path.join(ROOT, "models")
+        self.assertEqual(run().returncode, 0)
+        del env["PROJDIFF_MODELS"]
+        os.makedirs(self.path("../%s-x/bin" % os.path.basename(self.dir)))
+        prefix = self.dir + "-x"
+        self.addCleanup(shutil.rmtree, prefix)
+        shutil.move(self.path("projdiff"), prefix + "/bin/projdiff")
+        shutil.copytree(os.path.join(ROOT, "models/photo"), prefix + "/share/projdiff/models/photo")
+        p = subprocess.run([prefix + "/bin/projdiff", "info"], capture_output=True, env=env)
+        self.assertEqual(p.returncode, 0, p.stderr)
+
+
+class Network(Case):
+    def test_raw_and_clean_estimate(self):
+        rng = random.Random(4)
+        values = [rng.gauss(0, 1) for _ in range(2 * 3 * 8 * 8)]
+        x = self.npy("x.npy", (2, 3, 8, 8), values)
+        self.good("network", "-i", x, "--t", "37", "-o", self.path("eps.npy"))
+        self.good("network", "-i", x, "--t", "37", "--denoise", "-o", self.path("x0.npy"))
+        shape, eps = npy_read(self.path("eps.npy"))
+        self.assertEqual(shape, (2, 3, 8, 8))
+        abar = math.prod(1 - (1e-4 + (0.02 - 1e-4) * t / 999) for t in range(38))
+        expected = [(v - math.sqrt(1 - abar) * e) / math.sqrt(abar) for v, e in zip(values, eps)]
+        # float32 here and there
+        self.assertTrue(relative_l2(npy_read(self.path("x0.npy"))[1], expected) <= 1e-5)
+        # an item alone, of rank 3, and with other threads
+        y = self.npy("y.npy", (3, 8, 8), values[192:])
+        self.good("network", "-i", y, "--t", "37", "-o", self.path("one.npy"), "-t", "1")
+        shape, one = npy_read(self.path("one.npy"))
+        self.assertEqual(shape, (3, 8, 8))
+        self.assertTrue(relative_l2(one, eps[192:]) <= 1e-5)
+
+    def test_refused(self):
+        x, out = self.npy("x.npy", (1, 3, 4, 4)), self.path("o.npy")
+        self.refused(2, "network", "-i", x, "-o", out, says="--t")
+        self.refused(2, "network", "-i", x, "-o", out, "--t", "1000", says="--t")
+        self.refused(2, "network", "-i", x, "-o", out, "--t", "-1", says="--t")
+        self.refused(2, "network", "-i", x, "-o", out, "--t", "nan", says="--t")
+        self.refused(2, "network", "-i", x, "-o", out, "--t", "3", "--class", "1", says="--class")
+        self.refused(2, "network", "-i", self.npy("c.npy", (1, 4, 4, 4)), "-o", out, "--t", "3", says="channels")
+        self.refused(3, "network", "-i", self.path("none.npy"), "-o", out, "--t", "3", says="none.npy")
+        self.refused(2, "network", "-i", x, "-o", out, "--t", "3", "--model-config", "nonsense=1", says="nonsense")
+
+
+class Sample(Case):
+    def test_sizes_seeds_and_several(self):
+        self.good("sample", "--size", "9x5", "--steps", "3", "-o", self.path("a.png"))
+        self.assertEqual(png_read(self.path("a.png")).size, (9, 5))
+        self.good("sample", "--size", "9x5", "--steps", "3", "--seed", "0", "-o", self.path("b.png"))
+        self.good("sample", "--size", "9x5", "--steps", "3", "--seed", "1", "--eta", "1", "-o", self.path("c.png"))
+        a, b, c = (png_read(self.path(n)).values for n in ("a.png", "b.png", "c.png"))
+        self.assertEqual(a, b)
+        self.assertNotEqual(a, c)
+        self.good("sample", "--size", "4x4", "--steps", "2", "--samples", "2", "-o", self.path("s{n}.npy"))
+        self.assertEqual(npy_read(self.path("s2.npy"))[0], (3, 4, 4))
+
+    def test_refused(self):
+        for size in ("9", "9x", "x5", "0x5", "-1x5", "9x5x3", "axb"):
+            self.refused(2, "sample", "--size", size, "-o", self.path("a.png"), says="--size")
+        self.refused(2, "sample", "--samples", "2", "-o", self.path("a.png"), says="{n}")
+        self.refused(2, "sample", "--eta", "1.5", "-o", self.path("a.png"), says="--eta")
+        self.refused(2, "sample", says="-o")
+
+
+if __name__ == "__main__":
+    main()
