@@ -137,7 +137,7 @@ static pjd_status read_array(archive *a, size_t index)
         status = bad(a, e, "expected no compression or deflate");
     if (status != PJD_OK)
         return status;
-    why = pjd_npy_parse(data, e->size, &t, &swapped);
+    why = pjd_weights_npy_parse(data, e->size, &t, &swapped);
     if (why)
         return bad(a, e, why);
     if (swapped && pjd_dtype_size(t.dtype) > 1)

@@ -143,7 +143,7 @@ static const char *parse_header(literal *l, pjd_tensor *t, bool *swapped, bool *
     return have_descr && have_order && have_shape ? NULL : "a header without descr, fortran_order or shape";
 }
 
-const char *pjd_npy_parse(const unsigned char *data, size_t size, pjd_tensor *t, bool *swapped)
+const char *pjd_weights_npy_parse(const unsigned char *data, size_t size, pjd_tensor *t, bool *swapped)
 {
     size_t start, length, count, bytes;
     bool fortran = false;
