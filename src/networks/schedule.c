@@ -111,12 +111,18 @@ static pjd_status set_prediction(const pjd_hyper *h, const pjd_net_schedule *s, 
     return PJD_OK;
 }
 
-static const char *first_source(const pjd_hyper *h, const char *const *keys, size_t n)
+/* Where some of these keys came from; what the user said counts first. */
+static const char *source_of(const pjd_hyper *h, const char *const *keys, size_t n)
 {
-    for (size_t i = 0; i < n; i++)
-        if (pjd_hyper_source(h, keys[i]))
-            return pjd_hyper_source(h, keys[i]);
-    return NULL;
+    const char *found = NULL;
+
+    for (size_t i = 0; i < n; i++) {
+        const char *s = pjd_hyper_source(h, keys[i]);
+
+        if (s && (!found || !strcmp(s, "option")))
+            found = s;
+    }
+    return found;
 }
 
 pjd_status pjd_net_schedule_apply(const pjd_hyper *h, const pjd_net_schedule *s, const pjd_log *log, pjd_network *net,
@@ -125,7 +131,7 @@ pjd_status pjd_net_schedule_apply(const pjd_hyper *h, const pjd_net_schedule *s,
     static const char *const shape[] = {"trained_betas", "noise_schedule", "diffusion_steps",    "beta_schedule",
                                         "beta_start",    "beta_end",       "num_train_timesteps"};
     static const char *const what[] = {"prediction_type", "predict_xstart"};
-    const char *from = first_source(h, shape, PJD_COUNTOF(shape)), *kind = first_source(h, what, PJD_COUNTOF(what));
+    const char *from = source_of(h, shape, PJD_COUNTOF(shape)), *kind = source_of(h, what, PJD_COUNTOF(what));
     static const char *const names[] = {"epsilon", "sample", "v_prediction"};
     pjd_status st;
 
