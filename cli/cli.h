@@ -212,6 +212,9 @@ int cli_exit_code(pjd_status status, bool writing);
 /* Report err (file, when given, is named unless the text already does) and return the exit code. */
 int cli_fail(const pjd_error *err, const char *file, bool writing);
 
+/* Threads of everything that runs in this process: 0 leaves the default. */
+void cli_set_threads(long count);
+
 /* ---- interrupts ---- */
 
 void cli_signals_install(void);
@@ -300,6 +303,7 @@ typedef struct cli_plan {
     const char *input;
     const char *outputs[CLI_MAX_OUTPUTS]; /* names or templates; NULL where not asked for */
     const char *task;                     /* that {task} stands for */
+    const char *name;                     /* that {name} stands for when the input is "-"; NULL: "stdin" */
     const char *format;
     uint64_t seed;
     size_t samples; /* {n} is at least 1 .. samples */

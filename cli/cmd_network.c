@@ -137,6 +137,7 @@ static int run(const void *args)
         return cli_error(CLI_USAGE, "%s FILE is missing", a->input ? "-o" : "-i");
     if (!(a->t >= 0))
         return cli_error(CLI_USAGE, "--t T is missing: the timestep");
+    cli_set_threads(a->threads);
     code = cli_plan_make(&plan);
     if (code == CLI_DONE && plan.batch)
         code = cli_error(CLI_USAGE, "%s: expected one array, found a folder", a->input);

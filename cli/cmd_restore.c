@@ -168,6 +168,7 @@ static int run(const void *args)
     if (code != CLI_DONE)
         return code;
     cli_progress_init(a->progress);
+    cli_set_threads(a->threads);
     code = cli_task_parse(a->common.at[0], a->mask, a->kernel, &r.task);
     if (code != CLI_DONE)
         return code;

@@ -132,6 +132,7 @@ static int run(const void *args)
 {
     const A *a = args;
     cli_plan plan = {.input = "-",
+                     .name = "sample",
                      .outputs = {a->output},
                      .task = "sample",
                      .format = a->format,
@@ -150,6 +151,7 @@ static int run(const void *args)
     if (a->samples > 1 && !cli_has_field(a->output, "{n}"))
         return cli_error(CLI_USAGE, "%ld samples need {n} in the output's name", a->samples);
     cli_progress_init(a->progress);
+    cli_set_threads(a->threads);
     code = cli_plan_make(&plan);
     if (code == CLI_DONE && plan.skipped)
         cli_say("skipped, the output exists");

@@ -2,11 +2,25 @@
 #include "cli.h"
 
 #include <errno.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "projdiff/io.h"
+
+void cli_set_threads(long count)
+{
+#ifdef _OPENMP
+    /* the network takes its number as an option; this is for the loops of operators */
+    if (count > 0)
+        omp_set_num_threads((int)count);
+#else
+    (void)count;
+#endif
+}
 
 static const cli_command *find_command(const char *name)
 {

@@ -254,7 +254,7 @@ static bool add_job(cli_plan *p, const char *folder, const char *file)
     } else {
         job->input = strdup(file);
     }
-    job->name = strdup(!strcmp(file, "-") ? "stdin" : slash ? slash + 1 : file);
+    job->name = strdup(!strcmp(file, "-") ? (p->name ? p->name : "stdin") : slash ? slash + 1 : file);
     if (!job->input || !job->name)
         return false;
     cli_extension(file, ext);

@@ -16,13 +16,15 @@ static bool is_model_folder(const char *path)
     return (size_t)snprintf(file, sizeof file, "%s/config.json", path) < sizeof file && access(file, R_OK) == 0;
 }
 
-/* The first FOLDER/photo of a colon-separated list. */
+/* The first FOLDER/photo of a colon-separated list; a folder that is a model itself will do, too. */
 static bool search_list(const char *list, char *out, size_t size)
 {
     while (*list) {
         size_t n = strcspn(list, ":");
 
         if (n > 0 && (size_t)snprintf(out, size, "%.*s/%s", (int)n, list, SHIPPED) < size && is_model_folder(out))
+            return true;
+        if (n > 0 && (size_t)snprintf(out, size, "%.*s", (int)n, list) < size && is_model_folder(out))
             return true;
         list += n;
         if (*list)

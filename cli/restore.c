@@ -355,16 +355,18 @@ static void fill_options(file_run *f, double sigma, pjd_noise *noise, int *label
     o->log = (pjd_log){cli_log, NULL};
 }
 
+/* A lifted measurement has sqrt(3) times the noise of the gray one: residuals are told for the gray one. */
 static void add_report(file_run *f, const pjd_solve_report *one, double sigma)
 {
     pjd_solve_report *sum = &f->report;
+    double unlift = f->lift ? sqrt(3.0) : 1;
 
     sum->steps = one->steps;
     sum->step_size = one->step_size;
-    if (!(one->residual <= sum->residual))
-        sum->residual = one->residual;
-    if (one->residual_expected > sum->residual_expected)
-        sum->residual_expected = one->residual_expected;
+    if (!(one->residual / unlift <= sum->residual))
+        sum->residual = one->residual / unlift;
+    if (one->residual_expected / unlift > sum->residual_expected)
+        sum->residual_expected = one->residual_expected / unlift;
     sum->seconds += one->seconds;
     sum->network_seconds += one->network_seconds;
     sum->network_calls += one->network_calls;
@@ -497,6 +499,10 @@ static void print_report(const file_run *f, const char *where)
         print_json(f, where);
         return;
     }
+    /* not for a lack of digits: a hundredth of the range is visible */
+    if (!f->r->a->compat && !(r->residual <= 2 * r->residual_expected + 0.02))
+        cli_warn("%s: the result differs from the measurement by %.3g, and sigma explains %.3g (model's units)",
+                 f->job->input, r->residual, r->residual_expected);
     cli_say("%s: %s, %zux%zu to %zux%zu", f->job->input, f->r->task.text, f->y.w, f->y.h, f->rw, f->rh);
     print_sigma(f);
     if (r->network_calls) {

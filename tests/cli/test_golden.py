@@ -4,7 +4,7 @@
 import os
 import unittest
 
-from support import GOLDEN, Case, main, npy_parse, npy_read, relative_l2
+from support import GOLDEN, Case, main, npy_read, relative_l2
 
 CONFIG = "num_head_channels=16,use_new_attention_order=false"
 
@@ -49,7 +49,11 @@ class Golden(Case):
         self.restore("solver_inp_noisefree", "inpaint", "0", "1.1", "--mask", mask, "--mask-invert")
 
     def test_networks(self):
-        for folder, model, config, classes in (("adm_32", "model.pt", CONFIG, []), ("ddpm_32", "model.ckpt", None, [])):
+        plain = "num_heads=2,use_new_attention_order=false"
+        for folder, model, config, classes in (("adm_32", "model.pt", CONFIG, []), ("ddpm_32", "model.ckpt", None, []),
+                                               ("adm_plain", "model.pt", plain, []),
+                                               ("adm_class_neworder", "model.pt", CONFIG.replace("false", "true"),
+                                                ["--class", "3,7"])):
             for t in ("0", "37", "999"):
                 words = ["--model-config", config] if config else []
                 self.good("network", "-m", golden(folder, model), "-i", golden(folder, "x.npy"), "--t", t, "-o",
@@ -59,6 +63,13 @@ class Golden(Case):
                 self.assertEqual(shape, expected_shape)
                 error = relative_l2(out, expected)
                 self.assertTrue(error <= 1e-4, "%s t=%s: relative L2 %g" % (folder, t, error))
+
+    def test_classes_are_checked(self):
+        words = ["network", "-m", golden("adm_class_neworder", "model.pt"), "--model-config", CONFIG, "-i",
+                 golden("adm_class_neworder", "x.npy"), "--t", "0", "-q", "-o", self.path("o.npy")]
+        self.refused(2, *words, says="--class")
+        for value in ("10", "3,7,1", "-1", "3,", "x", "3,10"):
+            self.refused(2, *words, "--class", value, says="--class")
 
     def test_what_a_checkpoint_does_not_tell(self):
         self.refused(4, "network", "-m", golden("adm_32", "model.pt"), "-i", golden("adm_32", "x.npy"), "--t", "0", "-q", "-o",
