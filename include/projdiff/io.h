@@ -65,6 +65,26 @@ PJD_API pjd_status pjd_picture_write(const char *path, const pjd_picture *like, 
 PJD_API pjd_status pjd_resize(const char *kernel, const pjd_shape *shape, const float *in, size_t h2, size_t w2, float *out,
                               pjd_error *err);
 
+/* ---- contact sheets ---- */
+
+/* One picture of a sheet: samples [1 or 3, h, w] in -1..1, or NULL for an empty place. */
+typedef struct pjd_sheet_cell {
+    const float *samples;
+    pjd_shape shape;
+    const char *caption; /* one line below the picture ("24.3 dB"), or NULL */
+} pjd_sheet_cell;
+
+/*
+ * Write rows x columns pictures (cells in row order) on white as one labelled picture: titles above the columns, labels
+ * left of the rows, captions below the pictures. Sizes may differ: a column is as wide as its widest picture. titles
+ * [columns] and labels [rows] may be NULL, and so may their entries. A picture whose sides are below min_side is enlarged
+ * by a whole factor (nearest) so that small ones can be seen; 0: never. Texts are UTF-8; where libvips has no text
+ * renderer the sheet is written without them. Path, opt and errors: pjd_picture_write.
+ */
+PJD_API pjd_status pjd_sheet_write(const char *path, size_t rows, size_t columns, const pjd_sheet_cell *cells,
+                                   const char *const *labels, const char *const *titles, size_t min_side,
+                                   const pjd_write_options *opt, pjd_error *err);
+
 /* ---- arrays (.npy; float16/32/64 and integers in, float32 out) ---- */
 
 /* *data is allocated; free it with pjd_io_free. Rank 0 to 8, C or Fortran order, any byte order. */
