@@ -10,8 +10,8 @@
 typedef struct pjd_metric_class {
     pjd_entry entry;
     /* shape is [c,h,w] without a 0, both arrays are finite, range is positive: pjd_metric has looked. */
-    pjd_status (*score)(const pjd_shape *shape, const float *estimate, const float *reference, double range, double *value,
-                        pjd_error *err);
+    pjd_status (*score)(const pjd_shape *shape, const float *estimate, const float *reference, double range,
+                        double *value, pjd_error *err);
 } pjd_metric_class;
 
 /* All classes of this build, NULL-terminated (generated from the folder's build list). */

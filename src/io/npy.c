@@ -154,10 +154,11 @@ static pjd_status parse_dict(const char *who, const char *text, size_t size, npy
         }
         if (!good && bit == 1)
             return pjd_error_set(err, PJD_ERR_FORMAT,
-                                 "%.200s: expected an array of plain numbers (float, int or bool), found another dtype", who);
+                                 "%.200s: expected an array of plain numbers (float, int or bool), found another dtype",
+                                 who);
         if (!good || (seen & bit))
-            return pjd_error_set(err, PJD_ERR_FORMAT, "%.200s: expected one valid \"%s\" of at most %d dimensions", who, key,
-                                 PJD_MAX_RANK);
+            return pjd_error_set(err, PJD_ERR_FORMAT, "%.200s: expected one valid \"%s\" of at most %d dimensions", who,
+                                 key, PJD_MAX_RANK);
         seen |= bit;
         if (!take(&c, ',')) {
             if (!take(&c, '}'))
@@ -167,8 +168,8 @@ static pjd_status parse_dict(const char *who, const char *text, size_t size, npy
     }
     skip_space(&c);
     if (seen != 7 || c.at != c.end)
-        return pjd_error_set(err, PJD_ERR_FORMAT, "%.200s: expected exactly descr, fortran_order and shape in the .npy header",
-                             who);
+        return pjd_error_set(err, PJD_ERR_FORMAT,
+                             "%.200s: expected exactly descr, fortran_order and shape in the .npy header", who);
     return PJD_OK;
 }
 
@@ -328,7 +329,10 @@ static size_t make_header(const pjd_shape *shape, char *buf, size_t size)
 
     used += (size_t)snprintf(buf + used, size - used, "{'descr': '<f4', 'fortran_order': False, 'shape': (");
     for (size_t i = 0; i < shape->rank; i++)
-        used += (size_t)snprintf(buf + used, size - used, i == 0 && shape->rank == 1 ? "%zu," : i ? ", %zu" : "%zu",
+        used += (size_t)snprintf(buf + used, size - used,
+                                 i == 0 && shape->rank == 1 ? "%zu,"
+                                 : i                        ? ", %zu"
+                                                            : "%zu",
                                  shape->dim[i]);
     used += (size_t)snprintf(buf + used, size - used, "), }");
     total = (used + 1 + 63) / 64 * 64;

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "io/internal.h"
@@ -79,10 +80,13 @@ static void random_letters(char *s, size_t n)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
     unsigned char r[16] = {0};
+    struct timespec now;
 
-    if (n > sizeof r || getrandom(r, n, GRND_NONBLOCK) != (ssize_t)n)
-        for (size_t i = 0; i < sizeof r; i++) /* O_EXCL makes uniqueness; this only has to vary */
-            r[i] = (unsigned char)((uint64_t)(pjd_now() * 1e9) >> (i % 4 * 8)) ^ (unsigned char)getpid();
+    if (n > sizeof r || getrandom(r, n, GRND_NONBLOCK) != (ssize_t)n) {
+        clock_gettime(CLOCK_MONOTONIC, &now); /* O_EXCL makes uniqueness; this only has to vary */
+        for (size_t i = 0; i < sizeof r; i++)
+            r[i] = (unsigned char)((uint64_t)now.tv_nsec >> (i % 4 * 8)) ^ (unsigned char)getpid();
+    }
     for (size_t i = 0; i < n && i < sizeof r; i++)
         s[i] = letters[r[i] % (sizeof letters - 1)];
 }
@@ -157,8 +161,8 @@ static pjd_status look_at_target(const char *path, pjd_output *o, pjd_error *err
         if (S_ISDIR(info.st_mode))
             return pjd_error_set(err, PJD_ERR_IO, "%.200s: is a folder", path);
         if (!S_ISREG(info.st_mode) && !S_ISLNK(info.st_mode)) /* a link to nothing is simply replaced */
-            return pjd_error_set(err, PJD_ERR_IO, "%.200s: is a device or a pipe, not a file (\"-\" is standard output)",
-                                 path);
+            return pjd_error_set(err, PJD_ERR_IO,
+                                 "%.200s: is a device or a pipe, not a file (\"-\" is standard output)", path);
         o->mode = S_ISREG(info.st_mode) ? info.st_mode & 0777 : 0;
     }
     if (!o->final)

@@ -30,8 +30,8 @@ static bool starts_with(const char *s, const char *prefix)
  */
 static bool is_kept(const char *name)
 {
-    static const char *const whole[] = {VIPS_META_ICC_NAME, VIPS_META_EXIF_NAME, VIPS_META_XMP_NAME, VIPS_META_IPTC_NAME,
-                                        VIPS_META_RESOLUTION_UNIT};
+    static const char *const whole[] = {VIPS_META_ICC_NAME, VIPS_META_EXIF_NAME, VIPS_META_XMP_NAME,
+                                        VIPS_META_IPTC_NAME, VIPS_META_RESOLUTION_UNIT};
 
     for (size_t i = 0; i < PJD_COUNTOF(whole); i++)
         if (!strcmp(name, whole[i]))
@@ -57,8 +57,8 @@ static void reset_xmp_orientation(VipsImage *image)
     char *copy;
 
     if (!vips_image_get_typeof(image, VIPS_META_XMP_NAME) ||
-        vips_image_get_blob(image, VIPS_META_XMP_NAME, &data, &size) != 0 ||
-        !memmem(data, size, tag, sizeof tag - 1) || !(copy = g_try_malloc(size))) {
+        vips_image_get_blob(image, VIPS_META_XMP_NAME, &data, &size) != 0 || !memmem(data, size, tag, sizeof tag - 1) ||
+        !(copy = g_try_malloc(size))) {
         vips_error_clear();
         return;
     }

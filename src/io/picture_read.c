@@ -45,8 +45,8 @@ static pjd_status broken(const char *name, pjd_error *err)
  */
 static bool loader_is_welcome(const char *loader, const unsigned char *head, size_t size, const char *path)
 {
-    static const char *const known[] = {"Jpeg", "Png", "Tiff", "Webp", "Gif",  "Nsgif", "Heif", "Jp2k", "Jxl",
-                                        "Ppm",  "Rad", "Openexr", "Fits", "Mat", "Svg", "Vips"};
+    static const char *const known[] = {"Jpeg", "Png", "Tiff", "Webp",    "Gif",  "Nsgif", "Heif", "Jp2k",
+                                        "Jxl",  "Ppm", "Rad",  "Openexr", "Fits", "Mat",   "Svg",  "Vips"};
     static const struct {
         const char *bytes;
         size_t size;
@@ -95,6 +95,7 @@ static double pnm_white(const unsigned char *head, size_t size)
 
 static pjd_status open_bytes(source *s, const char *path, pjd_error *err)
 {
+    VipsSource *stream;
     const char *loader;
     size_t size;
     pjd_status st = pjd_file_read(path, &s->bytes, &size, err);
@@ -103,11 +104,23 @@ static pjd_status open_bytes(source *s, const char *path, pjd_error *err)
         return st;
     if (size == 0)
         return pjd_error_set(err, PJD_ERR_FORMAT, "%.200s: empty file", s->name);
-    loader = vips_foreign_find_load_buffer(s->bytes, size);
-    if (!loader || !loader_is_welcome(loader, s->bytes, size, path))
-        return not_a_picture(s->name, err);
     s->white = pnm_white(s->bytes, size);
-    s->image = vips_image_new_from_buffer(s->bytes, size, "", LOAD_OPTIONS);
+    /* Most loaders take a stream; a few old ones only a block of memory. */
+    stream = vips_source_new_from_memory(s->bytes, size);
+    loader = stream ? vips_foreign_find_load_source(stream) : NULL;
+    if (loader && loader_is_welcome(loader, s->bytes, size, path)) {
+        s->image = vips_image_new_from_source(stream, "", LOAD_OPTIONS);
+    } else {
+        loader = vips_foreign_find_load_buffer(s->bytes, size);
+        if (loader && loader_is_welcome(loader, s->bytes, size, path))
+            s->image = vips_image_new_from_buffer(s->bytes, size, "", LOAD_OPTIONS);
+        else
+            loader = NULL;
+    }
+    if (stream)
+        g_object_unref(stream);
+    if (!loader)
+        return not_a_picture(s->name, err);
     return s->image ? PJD_OK : broken(s->name, err);
 }
 
@@ -196,8 +209,13 @@ static pjd_status to_gray_or_rgb(source *s, pjd_error *err)
     case VIPS_INTERPRETATION_CMC:
     case VIPS_INTERPRETATION_YXY:
     case VIPS_INTERPRETATION_HSV:
-        if (s->image->Coding == VIPS_CODING_LABQ)
+        if (s->image->Coding == VIPS_CODING_LABQ) { /* libvips' direct way to sRGB goes through a coarse table */
+            rc = vips_LabQ2Lab(s->image, &next, NULL);
+            if (replace(s, next, rc, err) != PJD_OK)
+                return PJD_ERR_FORMAT;
+            next = NULL;
             deep = false;
+        }
         rc = vips_colourspace(s->image, &next, deep ? VIPS_INTERPRETATION_RGB16 : VIPS_INTERPRETATION_sRGB, NULL);
         if (rc == 0)
             vips_image_remove(next, VIPS_META_ICC_NAME); /* it described the old space */
@@ -261,9 +279,9 @@ static placement place(int orientation, size_t w, size_t h)
 static void scatter(const void *row, VipsBandFormat format, size_t width, size_t bands, size_t band, double scale,
                     double offset, float *out, ptrdiff_t step)
 {
-#define SCATTER(type)                                                                                                    \
-    for (size_t x = 0; x < width; x++, out += step)                                                                      \
-        *out = (float)((double)((const type *)row)[x * bands + band] * scale + offset);                                  \
+#define SCATTER(type)                                                                                                  \
+    for (size_t x = 0; x < width; x++, out += step)                                                                    \
+        *out = (float)((double)((const type *)row)[x * bands + band] * scale + offset);                                \
     break
     switch (format) {
     case VIPS_FORMAT_UCHAR:
@@ -343,16 +361,17 @@ static pjd_status check_layout(source *s, decoded *d, double *white, unsigned *b
     int orientation = vips_image_get_orientation(image); /* 1 when there is none */
 
     if (!pjd_mul(w, h, &plane) || plane > PJD_PICTURE_MAX_PIXELS)
-        return pjd_error_set(err, PJD_ERR_UNSUPPORTED, "%.200s: %zux%zu pixels are more than the limit of %zu", s->name, w, h,
-                             (size_t)PJD_PICTURE_MAX_PIXELS);
+        return pjd_error_set(err, PJD_ERR_UNSUPPORTED, "%.200s: %zux%zu pixels are more than the limit of %zu", s->name,
+                             w, h, (size_t)PJD_PICTURE_MAX_PIXELS);
     *white = white_of(image, bits);
     if (s->white > 0 && *bits <= 16)
         *white = s->white;
     if (bands < 1 || bands > 4 || !(*white > 0) || image->Coding != VIPS_CODING_NONE)
-        return pjd_error_set(err, PJD_ERR_UNSUPPORTED,
-                             "%.200s: expected gray or RGB, with or without alpha, in unsigned or floating-point samples; "
-                             "found %zu bands of type %s", s->name, bands,
-                             vips_enum_nick(VIPS_TYPE_BAND_FORMAT, image->BandFmt));
+        return pjd_error_set(
+            err, PJD_ERR_UNSUPPORTED,
+            "%.200s: expected gray or RGB, with or without alpha, in unsigned or floating-point samples; "
+            "found %zu bands of type %s",
+            s->name, bands, vips_enum_nick(VIPS_TYPE_BAND_FORMAT, image->BandFmt));
     d->channels = bands < 3 ? 1 : 3;
     d->where = place(orientation, w, h);
     d->samples = pjd_alloc(d->channels * plane, sizeof *d->samples);

@@ -144,7 +144,8 @@ static pjd_status choose_format(const char *path, const pjd_write_options *opt, 
             return pjd_error_set(err, PJD_ERR_UNSUPPORTED, "%.200s: the libvips of this machine cannot write %s", path,
                                  formats[i].name);
         if (!strcasecmp(ext, "pgm") && channels != 1)
-            return pjd_error_set(err, PJD_ERR_ARG, "%.200s: a .pgm file holds gray, found %zu channels", path, channels);
+            return pjd_error_set(err, PJD_ERR_ARG, "%.200s: a .pgm file holds gray, found %zu channels", path,
+                                 channels);
         *out = &formats[i];
         return PJD_OK;
     }
@@ -235,8 +236,8 @@ static pjd_status pack(const char *path, const float *samples, const pjd_shape *
             double unit = ((double)samples[k * plane + i] + 1) * 0.5;
 
             if (!isfinite(unit))
-                return pjd_error_set(err, PJD_ERR_NONFINITE, "%.200s: sample %zu of channel %zu is not a finite number", path,
-                                     i, k);
+                return pjd_error_set(err, PJD_ERR_NONFINITE, "%.200s: sample %zu of channel %zu is not a finite number",
+                                     path, i, k);
             if (flatten) { /* what a viewer shows on white paper */
                 double a = alpha[i];
 
@@ -258,7 +259,8 @@ static VipsImage *make_image(packed *p, const pjd_picture *like)
     VipsInterpretation space = gray   ? (deep ? VIPS_INTERPRETATION_GREY16 : VIPS_INTERPRETATION_B_W)
                                : deep ? VIPS_INTERPRETATION_RGB16
                                       : VIPS_INTERPRETATION_sRGB;
-    VipsImage *memory = vips_image_new_from_memory(p->pixels, p->bytes, (int)p->width, (int)p->height, (int)p->bands, format);
+    VipsImage *memory = vips_image_new_from_memory(p->pixels, p->bytes, (int)p->width, (int)p->height, (int)p->bands,
+                                                   format);
     VipsImage *image = NULL;
     const void *profile;
     size_t size;
@@ -337,10 +339,11 @@ static pjd_status check_write(const char *path, const picture_format *f, const p
     char text[128];
 
     if (shape->dim[1] == 0 || shape->dim[2] == 0 || shape->dim[1] > most || shape->dim[2] > most)
-        return pjd_error_set(err, PJD_ERR_SHAPE, "%.200s: %s holds 1 to %zu pixels a side, found %s", path, f->name, most,
-                             pjd_shape_text(shape, text, sizeof text));
+        return pjd_error_set(err, PJD_ERR_SHAPE, "%.200s: %s holds 1 to %zu pixels a side, found %s", path, f->name,
+                             most, pjd_shape_text(shape, text, sizeof text));
     if (opt->quality < 0 || opt->quality > 100)
-        return pjd_error_set(err, PJD_ERR_ARG, "%.200s: expected a quality from 1 to 100, found %d", path, opt->quality);
+        return pjd_error_set(err, PJD_ERR_ARG, "%.200s: expected a quality from 1 to 100, found %d", path,
+                             opt->quality);
     return PJD_OK;
 }
 
@@ -376,7 +379,8 @@ pjd_status pjd_picture_write(const char *path, const pjd_picture *like, const fl
     if (st == PJD_OK) {
         int quality = opt->quality ? opt->quality : f->quality;
 
-        st = pjd_is_std(path) ? save_stdout(image, f, quality, err) : save_file(image, f, quality, path, opt->overwrite, err);
+        st = pjd_is_std(path) ? save_stdout(image, f, quality, err)
+                              : save_file(image, f, quality, path, opt->overwrite, err);
     }
     if (image)
         g_object_unref(image);

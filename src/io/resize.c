@@ -97,7 +97,8 @@ static void fill(resampler *r, const struct kernel *k, size_t n, size_t m)
 
 static pjd_status resampler_create(resampler *r, const struct kernel *k, size_t n, size_t m, pjd_error *err)
 {
-    double stretch = n > m ? (double)n / (double)m : 1, taps = k == &kernels[0] ? 1 : ceil(2 * k->support * stretch) + 1;
+    double stretch = n > m ? (double)n / (double)m : 1,
+           taps = k == &kernels[0] ? 1 : ceil(2 * k->support * stretch) + 1;
     size_t count;
 
     r->taps = taps < (double)n ? (size_t)taps : n;
@@ -159,13 +160,14 @@ pjd_status pjd_resize(const char *kernel, const pjd_shape *shape, const float *i
         if (!strcmp(kernels[i].name, kernel))
             k = &kernels[i];
     if (!k)
-        return pjd_error_set(err, PJD_ERR_ARG, "resize: expected nearest, bilinear, bicubic or lanczos3, found \"%.40s\"",
-                             kernel);
+        return pjd_error_set(err, PJD_ERR_ARG,
+                             "resize: expected nearest, bilinear, bicubic or lanczos3, found \"%.40s\"", kernel);
     /* Sizes below 2^31: their products with a number of taps stay exact in double. */
     most = (size_t)1 << 31;
-    if (shape->rank != 3 || !pjd_shape_count(shape, &count) || count == 0 || h2 == 0 || w2 == 0 || h2 > most || w2 > most ||
-        shape->dim[1] > most || shape->dim[2] > most)
-        return pjd_error_set(err, PJD_ERR_SHAPE, "resize: expected [channels, height, width] without a 0, found %s to %zux%zu",
+    if (shape->rank != 3 || !pjd_shape_count(shape, &count) || count == 0 || h2 == 0 || w2 == 0 || h2 > most ||
+        w2 > most || shape->dim[1] > most || shape->dim[2] > most)
+        return pjd_error_set(err, PJD_ERR_SHAPE,
+                             "resize: expected [channels, height, width] without a 0, found %s to %zux%zu",
                              pjd_shape_text(shape, text, sizeof text), h2, w2);
     c = shape->dim[0];
     h = shape->dim[1];

@@ -32,7 +32,8 @@ pjd_status pjd_io_init(pjd_error *err)
 
     pthread_once(&once, start);
     if (!started)
-        return pjd_error_set(err, PJD_ERR_BACKEND, "pictures: libvips does not start: %s", pjd_vips_why(why, sizeof why));
+        return pjd_error_set(err, PJD_ERR_BACKEND, "pictures: libvips does not start: %s",
+                             pjd_vips_why(why, sizeof why));
     if (atomic_load(&ended))
         return pjd_error_set(err, PJD_ERR_BACKEND, "pictures: used after pjd_io_shutdown");
     return PJD_OK;

@@ -3,8 +3,8 @@
 
 #include "core/metric.h"
 
-static pjd_status score(const pjd_shape *shape, const float *estimate, const float *reference, double range, double *value,
-                        pjd_error *err)
+static pjd_status score(const pjd_shape *shape, const float *estimate, const float *reference, double range,
+                        double *value, pjd_error *err)
 {
     size_t n = shape->dim[0] * shape->dim[1] * shape->dim[2];
     double sum = 0;

@@ -60,14 +60,15 @@ static double row_sum(const double *g, const double *m, size_t w, double c1, dou
     return sum;
 }
 
-static pjd_status score(const pjd_shape *shape, const float *estimate, const float *reference, double range, double *value,
-                        pjd_error *err)
+static pjd_status score(const pjd_shape *shape, const float *estimate, const float *reference, double range,
+                        double *value, pjd_error *err)
 {
     size_t c = shape->dim[0], h = shape->dim[1], w = shape->dim[2], rows;
     double c1 = 0.01 * range * (0.01 * range), c2 = 0.03 * range * (0.03 * range), g[WINDOW], sum = 0, *m;
 
     if (h < WINDOW || w < WINDOW)
-        return pjd_error_set(err, PJD_ERR_SHAPE, "ssim: expected at least %dx%d pixels, found %zux%zu", WINDOW, WINDOW, h, w);
+        return pjd_error_set(err, PJD_ERR_SHAPE, "ssim: expected at least %dx%d pixels, found %zux%zu", WINDOW, WINDOW,
+                             h, w);
     m = pjd_alloc(MOMENTS * w, sizeof *m);
     if (!m)
         return pjd_error_nomem(err, "ssim", MOMENTS * w * sizeof *m);
@@ -87,6 +88,7 @@ static pjd_status score(const pjd_shape *shape, const float *estimate, const flo
 
 extern const pjd_metric_class pjd_m_ssim;
 const pjd_metric_class pjd_m_ssim = {
-    .entry = {.name = "ssim", .summary = "structural similarity, 11x11 Gaussian window, valid windows, mean over channels"},
+    .entry = {.name = "ssim",
+              .summary = "structural similarity, 11x11 Gaussian window, valid windows, mean over channels"},
     .score = score,
 };

@@ -12,8 +12,8 @@ static const pjd_metric_class *find(const char *name)
     return NULL;
 }
 
-pjd_status pjd_metric(const char *name, const pjd_shape *shape, const float *estimate, const float *reference, double range,
-                      double *value, pjd_error *err)
+pjd_status pjd_metric(const char *name, const pjd_shape *shape, const float *estimate, const float *reference,
+                      double range, double *value, pjd_error *err)
 {
     const pjd_metric_class *m = find(name);
     char text[128];

@@ -11,7 +11,7 @@
 
 static char test_folder[256];
 
-static int folder_setup(void **state)
+static inline int folder_setup(void **state)
 {
     const char *base = getenv("TMPDIR");
 
@@ -20,7 +20,7 @@ static int folder_setup(void **state)
 }
 
 /* Number of entries; removes them when asked to. */
-static int folder_count(bool clean)
+static inline int folder_count(bool clean)
 {
     DIR *d = opendir(test_folder);
     int n = 0;
@@ -39,14 +39,14 @@ static int folder_count(bool clean)
     return n;
 }
 
-static int folder_teardown(void **state)
+static inline int folder_teardown(void **state)
 {
     folder_count(true);
     return rmdir(test_folder);
 }
 
 /* "<folder>/name"; four results live at a time. */
-static const char *in_folder(const char *name)
+static inline const char *in_folder(const char *name)
 {
     static char paths[4][1024];
     static unsigned turn;
@@ -56,7 +56,7 @@ static const char *in_folder(const char *name)
     return p;
 }
 
-static void put_file(const char *path, const void *bytes, size_t size)
+static inline void put_file(const char *path, const void *bytes, size_t size)
 {
     FILE *f = fopen(path, "wb");
 

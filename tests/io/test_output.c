@@ -133,7 +133,8 @@ static void refuses_what_is_no_file(void **state)
 
 static void takes_odd_and_long_names(void **state)
 {
-    static const char *const names[] = {"\xc3\xbc\xe6\x97\xa5.png", "a b.png", ".hidden", "no_extension", "[x]", "%s.png"};
+    static const char *const names[] = {
+        "\xc3\xbc\xe6\x97\xa5.png", "a b.png", ".hidden", "no_extension", "[x]", "%s.png"};
     char name[256] = "";
     pjd_output *o;
     const char *temporary;
@@ -141,8 +142,8 @@ static void takes_odd_and_long_names(void **state)
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         assert_ok(pjd_output_begin(in_folder(names[i]), false, &o, &temporary, &err), &err);
-        assert_string_equal(pjd_extension(temporary), names[i][0] == '.' || !strchr(names[i], '.') ? pjd_extension(temporary)
-                                                                                                : "png");
+        assert_string_equal(pjd_extension(temporary),
+                            names[i][0] == '.' || !strchr(names[i], '.') ? pjd_extension(temporary) : "png");
         assert_ok(pjd_output_commit(o, &err), &err);
         assert_int_equal(access(in_folder(names[i]), F_OK), 0);
     }
