@@ -20,7 +20,7 @@ void forge_text(forge *f, const char *text)
 void forge_number(forge *f, uint64_t v, size_t width)
 {
     for (size_t i = 0; i < width; i++) {
-        unsigned char b = (unsigned char)(v >> (8 * i));
+        unsigned char b = i < 8 ? (unsigned char)(v >> (8 * i)) : 0;
 
         forge_bytes(f, &b, 1);
     }
