@@ -29,6 +29,14 @@ typedef struct pjd_epilogue {
 typedef void (*pjd_gemm_fn)(size_t m, size_t groups, const size_t *kc, const float *const *a, const float *b, size_t n,
                             float *c, size_t ldc, const pjd_epilogue *e);
 
+/* Where an m x m block of outputs goes: h x w of it exist; positions are ld_x, rows ld_y floats apart, in `add` too. */
+typedef struct pjd_wino_out {
+    float *y;
+    size_t ld_x, ld_y, h, w;
+    const float *bias, *bias2, *add; /* as in pjd_epilogue */
+    pjd_kact act;
+} pjd_wino_out;
+
 #define PJD_MR_MAX 16
 #define PJD_NR_MAX 64
 
@@ -46,6 +54,14 @@ typedef struct pjd_kernels {
     float (*row_max)(size_t n, const float *x);
     /* x = exp(scale x - max), returns the sum. */
     float (*row_exp)(size_t n, float *x, float scale, float max);
+    /*
+     * Winograd F(m x m, 3 x 3), m = 4 and 2: c channels of the (m + 2)^2 input positions src[] of one tile to
+     * v[xi * stride + channel], and n channels of the products p[xi * stride + channel] to the tile's outputs.
+     */
+    void (*wino4_input)(size_t c, const float *const *src, float *v, size_t stride);
+    void (*wino4_output)(size_t n, const float *p, size_t stride, const pjd_wino_out *o);
+    void (*wino2_input)(size_t c, const float *const *src, float *v, size_t stride);
+    void (*wino2_output)(size_t n, const float *p, size_t stride, const pjd_wino_out *o);
 } pjd_kernels;
 
 extern const pjd_kernels pjd_kernels_c;
@@ -65,6 +81,9 @@ static inline size_t pjd_panel_width(size_t nr, size_t n)
 bool pjd_pack_size(size_t n, size_t k, size_t *floats);
 /* w [n, c, taps] (PyTorch's convolution weight; taps = 1: a linear layer's) into panels; row order (tap, channel). */
 void pjd_pack_weight(size_t nr, size_t n, size_t c, size_t taps, const float *w, float *packed);
+/* w [n, c, 3, 3] transformed for F(m x m, 3 x 3): panels of nr columns one after the other (panel p starts at
+   p nr c (m + 2)^2), each with the rows (xi, channel). */
+void pjd_wino_weight(size_t m, size_t nr, size_t n, size_t c, const float *w, float *packed);
 /* Panels of the transpose of rows: b[k][j] = x[j * ldx + k], j < n, k < kc (keys of an attention). */
 void pjd_pack_transposed(size_t nr, size_t n, size_t kc, const float *x, size_t ldx, float *packed);
 /* Panels of rows as they are: b[k][j] = x[k * ldx + j], j < n, k < kc (values of an attention). */

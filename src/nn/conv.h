@@ -18,7 +18,7 @@ typedef struct nn_conv_case {
 typedef struct nn_conv_way {
     const char *name;
     bool (*can)(const nn_conv_case *c);
-    /* Estimated cost in multiply-adds of the direct way; the cheapest that can is taken. */
+    /* Estimate in units of one multiply-add of the packed product; the cheapest that can is taken. */
     double (*cost)(const nn_conv_case *c);
     size_t (*scratch)(const nn_conv_case *c);
     /* Allocates s->priv, whose first member is the nn_conv_way pointer (nn_conv_head). */
@@ -31,15 +31,9 @@ typedef struct nn_conv_head {
     const nn_conv_way *way;
 } nn_conv_head;
 
-extern const nn_conv_way pjd_nn_conv_direct;
+extern const nn_conv_way pjd_nn_conv_direct, pjd_nn_conv_wino2, pjd_nn_conv_wino4;
 #ifdef PJD_HAVE_ONEDNN
 extern const nn_conv_way pjd_nn_conv_dnnl;
 #endif
-
-static inline double pjd_nn_conv_macs(const nn_conv_case *c)
-{
-    return (double)c->batch * (double)pjd_nn_positions(&c->out) * (double)c->out.c * (double)c->in.c *
-           (double)(c->r->kh * c->r->kw);
-}
 
 #endif

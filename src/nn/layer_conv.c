@@ -6,6 +6,8 @@
 
 static const nn_conv_way *const ways[] = {
     &pjd_nn_conv_direct,
+    &pjd_nn_conv_wino2,
+    &pjd_nn_conv_wino4,
 #ifdef PJD_HAVE_ONEDNN
     &pjd_nn_conv_dnnl,
 #endif

@@ -92,6 +92,21 @@ static float row_exp(size_t n, float *x, float scale, float max)
     return s;
 }
 
+/* One channel at a time: the definition; a portable vector version can come when a machine wants it. */
+#define WV float
+#define WL 1
+#define W_LOAD(p) (*(p))
+#define W_STORE(p, v) (*(p) = (v))
+#define W_LOADN(p, n) (*(p))
+#define W_STOREN(p, n, v) (*(p) = (v))
+#define W_SET(x) (x)
+#define W_ADD(a, b) ((a) + (b))
+#define W_SUB(a, b) ((a) - (b))
+#define W_MUL(a, b) ((a) * (b))
+#define W_FMA(a, b, c) ((a) * (b) + (c))
+#define W_ACT(act, v) act1(act, v)
+#include "kernels/wino_tmpl.h"
+
 const pjd_kernels pjd_kernels_c = {
     .name = "c",
     .mr = MR,
@@ -102,4 +117,8 @@ const pjd_kernels pjd_kernels_c = {
     .act = act_row,
     .row_max = row_max,
     .row_exp = row_exp,
+    .wino4_input = wino4_input,
+    .wino4_output = wino4_output,
+    .wino2_input = wino2_input,
+    .wino2_output = wino2_output,
 };

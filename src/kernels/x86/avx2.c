@@ -202,6 +202,20 @@ static float row_exp(size_t n, float *x, float scale, float max)
     return sum;
 }
 
+#define WV __m256
+#define WL 8
+#define W_LOAD(p) _mm256_loadu_ps(p)
+#define W_STORE(p, v) _mm256_storeu_ps(p, v)
+#define W_LOADN(p, n) _mm256_maskload_ps(p, tail(n))
+#define W_STOREN(p, n, v) _mm256_maskstore_ps(p, tail(n), v)
+#define W_SET(x) _mm256_set1_ps(x)
+#define W_ADD(a, b) _mm256_add_ps(a, b)
+#define W_SUB(a, b) _mm256_sub_ps(a, b)
+#define W_MUL(a, b) _mm256_mul_ps(a, b)
+#define W_FMA(a, b, c) _mm256_fmadd_ps(a, b, c)
+#define W_ACT(act, v) act8(act, v)
+#include "kernels/wino_tmpl.h"
+
 const pjd_kernels pjd_kernels_avx2 = {
     .name = "avx2",
     .mr = MR,
@@ -212,5 +226,9 @@ const pjd_kernels pjd_kernels_avx2 = {
     .act = act_row,
     .row_max = row_max,
     .row_exp = row_exp,
+    .wino4_input = wino4_input,
+    .wino4_output = wino4_output,
+    .wino2_input = wino2_input,
+    .wino2_output = wino2_output,
 };
 #endif

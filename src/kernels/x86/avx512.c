@@ -218,6 +218,20 @@ static float row_exp(size_t n, float *x, float scale, float max)
     return _mm512_reduce_add_ps(s);
 }
 
+#define WV __m512
+#define WL 16
+#define W_LOAD(p) _mm512_loadu_ps(p)
+#define W_STORE(p, v) _mm512_storeu_ps(p, v)
+#define W_LOADN(p, n) _mm512_maskz_loadu_ps(tail(n), p)
+#define W_STOREN(p, n, v) _mm512_mask_storeu_ps(p, tail(n), v)
+#define W_SET(x) _mm512_set1_ps(x)
+#define W_ADD(a, b) _mm512_add_ps(a, b)
+#define W_SUB(a, b) _mm512_sub_ps(a, b)
+#define W_MUL(a, b) _mm512_mul_ps(a, b)
+#define W_FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define W_ACT(act, v) act16(act, v)
+#include "kernels/wino_tmpl.h"
+
 const pjd_kernels pjd_kernels_avx512 = {
     .name = "avx512",
     .mr = MR,
@@ -228,5 +242,9 @@ const pjd_kernels pjd_kernels_avx512 = {
     .act = act_row,
     .row_max = row_max,
     .row_exp = row_exp,
+    .wino4_input = wino4_input,
+    .wino4_output = wino4_output,
+    .wino2_input = wino2_input,
+    .wino2_output = wino2_output,
 };
 #endif
