@@ -6,7 +6,7 @@
     python3 make_guided_fixtures.py --verify RECORDINGS     compare the network below with recordings of the original code
 
 The network below was written from its description (Dhariwal & Nichol 2021) for this purpose; --verify shows that it gives
-what the original gives. Weights are random and rounded to float16; the outputs are computed from the rounded weights.
+what the original gives. broadcast.pt is a small file that claims a whole network: it must be refused. Weights are random and rounded to float16; the outputs are computed from the rounded weights.
 """
 import json
 import math
@@ -160,6 +160,10 @@ def main():
             made.run(x, 0, labels)
         torch.save({k: v.half() for k, v in made.w.items()}, os.path.join(folder, "model.pt"))
         np.save(os.path.join(folder, "x.npy"), x.numpy())
+        if seed == 0:  # not a network: every tensor is one number, broadcast
+            one = torch.ones(1)
+            torch.save({k: one.view([1] * v.ndim).expand(v.shape) for k, v in made.w.items()},
+                       os.path.join(root, "broadcast.pt"))
         for t in TIMES:
             with torch.no_grad():
                 y = Walk(c, made.w).run(x, t, labels)

@@ -68,11 +68,16 @@ void net_zeros_add(net_zeros *z, const char *name, size_t rank, const size_t *di
     size_t bytes = 2;
     char *p = z->header + z->header_used;
 
+    if (z->drop && !strcmp(z->drop, name))
+        return;
     assert_true(z->header_room - z->header_used > 512);
-    p += sprintf(p, "%s\"%s\":{\"dtype\":\"F16\",\"shape\":[", z->tensors ? "," : "", name);
+    p += sprintf(p, "%s\"%s\":{\"dtype\":\"%s\",\"shape\":[", z->tensors ? "," : "", name,
+                 z->retype && !strcmp(z->retype, name) ? "I16" : "F16");
     for (size_t i = 0; i < rank; i++) {
-        p += sprintf(p, "%s%zu", i ? "," : "", dim[i]);
-        bytes *= dim[i];
+        size_t d = dim[i] + (i == 0 && z->reshape && !strcmp(z->reshape, name));
+
+        p += sprintf(p, "%s%zu", i ? "," : "", d);
+        bytes *= d;
     }
     p += sprintf(p, "],\"data_offsets\":[%zu,%zu]}", z->offset, z->offset + bytes);
     z->header_used = (size_t)(p - z->header);

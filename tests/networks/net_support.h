@@ -23,6 +23,7 @@ typedef struct net_zeros {
     unsigned char *data; /* mapped */
     size_t size, header_used, header_room, offset, tensors;
     char *header;
+    const char *drop, *reshape, *retype; /* names to leave out, to give one element more, to call integers */
 } net_zeros;
 void net_zeros_begin(net_zeros *z);
 void net_zeros_add(net_zeros *z, const char *name, size_t rank, const size_t *dim);
