@@ -5,8 +5,11 @@
 
 void forge_bytes(forge *f, const void *data, size_t n)
 {
-    f->data = realloc(f->data, f->size + n + 1);
-    assert_non_null(f->data);
+    if (f->capacity <= f->size + n) {
+        f->capacity = 2 * (f->size + n) + 64;
+        f->data = realloc(f->data, f->capacity);
+        assert_non_null(f->data);
+    }
     if (n)
         memcpy(f->data + f->size, data, n);
     f->size += n;

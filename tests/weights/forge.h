@@ -8,7 +8,7 @@
 
 typedef struct forge {
     unsigned char *data;
-    size_t size;
+    size_t size, capacity;
 } forge;
 
 void forge_bytes(forge *f, const void *data, size_t n);
