@@ -345,8 +345,12 @@ static bool push_string(machine *m, pjd_pk_kind kind, size_t width)
 static bool push_global(machine *m, const char *module, size_t module_len, const char *name, size_t name_len)
 {
     size_t n = module_len + 1 + name_len;
-    char *text = pjd_arena_alloc(&m->p->arena, n + 1, 1);
+    char *text;
 
+    /* The text is compared as a C string. */
+    if (memchr(module, '\0', module_len) || memchr(name, '\0', name_len))
+        return broken(m, "a global with a NUL in its name");
+    text = pjd_arena_alloc(&m->p->arena, n + 1, 1);
     if (!text)
         return no_memory(m);
     memcpy(text, module, module_len);

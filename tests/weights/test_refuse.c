@@ -140,6 +140,8 @@ static const pickle_case pickle_cases[] = {
     {BYTES("\x8b\xff\xff\xff\xff."), "truncated"},
     {BYTES("cos\nsystem"), "an unterminated name"},
     {BYTES("NN\x93."), "a global whose name is no text"},
+    {BYTES("c\0x\nFloatStorage\n."), "NUL in its name"}, /* found by fuzz_pickle */
+    {BYTES(TEXT("\1", "\0") TEXT("\1", "a") "\x93."), "NUL in its name"},
     {BYTES("i"), "opcode 0x69"},
     {BYTES("(o"), "opcode 0x6f"},
     {BYTES("P0\n."), "opcode 0x50"},
