@@ -31,11 +31,22 @@ const op_case op_cases[] = {
     {.task = "superres:factor=2", .exact_gain = true},
     {.task = "superres:factor=3", .exact_gain = true},
     {.task = "superres:factor=5"},
+    {.task = "deblur:gaussian=1.2,boundary=periodic", .meets = 1e-3},
+    {.task = "deblur:boundary=periodic", .array = "kernel", .kernel_h = 4, .kernel_w = 3, .meets = 1e-3},
+    {.task = "deblur:gaussian=1.2,boundary=reflect", .meets = 1e-3},
+    {.task = "deblur:disk=1.6,boundary=reflect", .meets = 1e-3},
+    {.task = "deblur:motion=5,angle=30,boundary=reflect", .converge = ",iterations=300,tolerance=1e-7", .meets = 2e-2},
+    {.task = "deblur:gaussian=0.8,boundary=zero", .meets = 1e-3},
+    {.task = "deblur:motion=4\\,-70,boundary=zero", .converge = ",iterations=300,tolerance=1e-7", .meets = 2e-2},
+    {.task = "deblur:gaussian=0.8", .meets = 1e-3, .min_size = 9},
+    {.task = "deblur:disk=2", .converge = ",iterations=300,tolerance=1e-7", .meets = 2e-2, .min_size = 5},
+    {.task = "deblur", .converge = ":iterations=300,tolerance=1e-7", .array = "kernel", .kernel_h = 3, .kernel_w = 4, .meets = 2e-2, .min_size = 4},
 };
 const size_t op_case_count = PJD_COUNTOF(op_cases);
 
-static pjd_operator *make(const op_case *c, const pjd_shape *x, const pjd_shape *y, uint64_t seed)
+static pjd_operator *make(const op_case *c, bool converge, const pjd_shape *x, const pjd_shape *y, uint64_t seed)
 {
+    char task[160];
     const pjd_shape *s = x ? x : y;
     size_t h = c->kernel_h ? c->kernel_h : s->dim[1], w = c->kernel_h ? c->kernel_w : s->dim[2], smaller;
     float *data = floats(h * w);
@@ -44,11 +55,12 @@ static pjd_operator *make(const op_case *c, const pjd_shape *x, const pjd_shape 
     pjd_error err = {0};
     pjd_status st;
 
+    snprintf(task, sizeof task, "%s%s", c->task, converge && c->converge ? c->converge : "");
     test_random(data, h * w, seed);
     for (size_t i = 0; i < h * w; i++)
         data[i] = c->kernel_h ? fabsf(data[i]) : data[i] > -0.3f ? 1.0f : 0.0f;
     data[h * w / 2] += 1.0f; /* something known; a kernel with a peak */
-    st = pjd_operator_create(c->task, &a, c->array ? 1 : 0, x, y, &op, &err);
+    st = pjd_operator_create(task, &a, c->array ? 1 : 0, x, y, &op, &err);
     free(data);
     smaller = s->dim[1] < s->dim[2] ? s->dim[1] : s->dim[2];
     if (st != PJD_OK) {
@@ -64,18 +76,18 @@ static pjd_operator *make(const op_case *c, const pjd_shape *x, const pjd_shape 
     return op;
 }
 
-pjd_operator *case_create(const op_case *c, const pjd_shape *x, uint64_t seed)
+pjd_operator *case_create(const op_case *c, bool converge, const pjd_shape *x, uint64_t seed)
 {
-    pjd_operator *op = make(c, x, NULL, seed);
+    pjd_operator *op = make(c, converge, x, NULL, seed);
 
     if (op)
         assert_true(pjd_shape_equal(pjd_operator_input(op), x));
     return op;
 }
 
-pjd_operator *case_create_y(const op_case *c, const pjd_shape *y, uint64_t seed)
+pjd_operator *case_create_y(const op_case *c, bool converge, const pjd_shape *y, uint64_t seed)
 {
-    pjd_operator *op = make(c, NULL, y, seed);
+    pjd_operator *op = make(c, converge, NULL, y, seed);
 
     if (op)
         assert_true(pjd_shape_equal(pjd_operator_output(op), y));

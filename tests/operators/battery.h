@@ -10,6 +10,8 @@
 /* How to make an operator of a class, and what may be asked of it. */
 typedef struct op_case {
     const char *task;
+    /* Added to the task where the default stops before convergence: the properties are those of the limit. */
+    const char *converge;
     const char *array;       /* "mask", "kernel" or NULL */
     size_t kernel_h, kernel_w;
     bool exact_gain;         /* all non-zero singular values are equal to noise_gain(1)^-1/2 on whole cells */
@@ -21,8 +23,8 @@ extern const op_case op_cases[];
 extern const size_t op_case_count;
 
 /* From x_shape. NULL when refused, which is checked to be clean and allowed by min_size. */
-pjd_operator *case_create(const op_case *c, const pjd_shape *x, uint64_t seed);
-pjd_operator *case_create_y(const op_case *c, const pjd_shape *y, uint64_t seed);
+pjd_operator *case_create(const op_case *c, bool converge, const pjd_shape *x, uint64_t seed);
+pjd_operator *case_create_y(const op_case *c, bool converge, const pjd_shape *y, uint64_t seed);
 
 void check_adjoint(const pjd_operator *op);
 void check_projection(const pjd_operator *op, double meets);

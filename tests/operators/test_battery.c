@@ -23,14 +23,14 @@ static void test_properties(void **state)
         for (size_t channels = 1; channels <= 3; channels += 2)
             for (size_t i = 0; i < PJD_COUNTOF(sizes); i++) {
                 pjd_shape s = pjd_shape_chw(channels, sizes[i][0], sizes[i][1]);
-                pjd_operator *op = case_create(&op_cases[k], &s, 31 + i);
+                pjd_operator *op = case_create(&op_cases[k], true, &s, 31 + i);
 
                 if (op) {
                     print_message("%s from x %zux%zux%zu\n", op_cases[k].task, channels, sizes[i][0], sizes[i][1]);
                     properties(&op_cases[k], op);
                 }
                 pjd_operator_unref(op);
-                op = case_create_y(&op_cases[k], &s, 31 + i);
+                op = case_create_y(&op_cases[k], true, &s, 31 + i);
                 if (op) {
                     print_message("%s from y %zux%zux%zu\n", op_cases[k].task, channels, sizes[i][0], sizes[i][1]);
                     properties(&op_cases[k], op);
@@ -61,7 +61,7 @@ static void test_noise_gain(void **state)
 
     for (size_t k = 0; k < op_case_count; k++)
         if (op_cases[k].exact_gain) {
-            pjd_operator *op = case_create(&op_cases[k], &s, 5);
+            pjd_operator *op = case_create(&op_cases[k], true, &s, 5);
 
             assert_non_null(op);
             check_noise_gain(op);
@@ -75,7 +75,7 @@ static void test_thread_independence(void **state)
     pjd_shape s = pjd_shape_chw(2, 261, 270);
 
     for (size_t k = 0; k < op_case_count; k++) {
-        pjd_operator *op = case_create_y(&op_cases[k], &s, 5);
+        pjd_operator *op = case_create_y(&op_cases[k], false, &s, 5);
 
         assert_non_null(op);
         check_threads(op);

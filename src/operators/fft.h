@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Fourier and cosine transforms of any size, many lines at a time: PJD_FFT_LANES lines advance together, one per vector lane,
+ * so that every loop is a vector loop and no size is special. Nothing is allocated after a plan is made, and the bytes of a
+ * result depend neither on the number of threads nor on the processor. (KISS FFT, the obvious choice, allocates in the
+ * transform for factors above 5, takes time quadratic in them, and works on one line at a time.)
+ */
+#ifndef PJD_OP_FFT_H
+#define PJD_OP_FFT_H
+
+#include "core/core.h"
+
+enum { PJD_FFT_LANES = 16, PJD_FFT_ELEMENT = 2 * PJD_FFT_LANES };
+
+/* ---- one dimension: z[n][2][LANES], real and imaginary parts of element i of every line ---- */
+
+typedef struct pjd_fft pjd_fft;
+
+pjd_status pjd_fft_create(size_t n, pjd_fft **out, pjd_error *err);
+void pjd_fft_free(pjd_fft *f); /* NULL is fine */
+size_t pjd_fft_work(const pjd_fft *f); /* floats */
+/* X_k = sum_j x_j exp(-+ 2 pi i j k / n), not scaled. */
+void pjd_fft_forward(const pjd_fft *f, float *z, float *work);
+void pjd_fft_backward(const pjd_fft *f, float *z, float *work);
+
+/* The smallest size >= n that has no factor above 7. 0 when there is none. */
+size_t pjd_fft_good_size(size_t n);
+
+/* ---- two dimensions, real: [h, w] <-> half spectrum, columns 0 .. w/2 in groups of LANES: s[group][h][2][LANES] ---- */
+
+typedef struct pjd_fft2 {
+    size_t h, w, columns, groups; /* columns = w/2 + 1 */
+    pjd_fft *row, *column;
+} pjd_fft2;
+
+pjd_status pjd_fft2_create(size_t h, size_t w, pjd_fft2 *out, pjd_error *err);
+void pjd_fft2_free(pjd_fft2 *f);
+size_t pjd_fft2_spectrum(const pjd_fft2 *f); /* floats */
+size_t pjd_fft2_work(const pjd_fft2 *f);     /* floats */
+/* Index of the real part of coefficient (i, k), k < columns; the imaginary part is LANES further. */
+static inline size_t pjd_fft2_at(const pjd_fft2 *f, size_t i, size_t k)
+{
+    return ((k / PJD_FFT_LANES) * f->h + i) * PJD_FFT_ELEMENT + k % PJD_FFT_LANES;
+}
+/* Unscaled. x has `stride` floats a row and only its first rows x cols are read; the rest of [h, w] counts as 0. */
+void pjd_fft2_forward(const pjd_fft2 *f, const float *x, size_t stride, size_t rows, size_t cols, float *s, float *work);
+/*
+ * x = scale * inverse, destroys s; the window of rows x cols that starts at (top, left) is written to x (or added to it).
+ */
+typedef struct pjd_window {
+    size_t top, left, rows, cols, stride;
+    bool add;
+} pjd_window;
+void pjd_fft2_backward(const pjd_fft2 *f, float *s, double scale, float *x, const pjd_window *window, float *work);
+
+/* ---- orthonormal DCT-II in two dimensions, [h, w] -> [h, w] in place ---- */
+
+typedef struct pjd_dct2 {
+    size_t h, w;
+    pjd_fft *row, *column;
+    float *row_twist, *column_twist; /* [n][2]: exp(-i pi k / 2n) times the orthonormal scale */
+} pjd_dct2;
+
+pjd_status pjd_dct2_create(size_t h, size_t w, pjd_dct2 *out, pjd_error *err);
+void pjd_dct2_free(pjd_dct2 *d);
+size_t pjd_dct2_work(const pjd_dct2 *d);
+void pjd_dct2_forward(const pjd_dct2 *d, float *x, float *work);
+void pjd_dct2_backward(const pjd_dct2 *d, float *x, float *work);
+
+/* Threads that share a transform, at most; scratch is there for so many. */
+enum { PJD_FFT_THREADS = 8 };
+
+#endif
