@@ -58,9 +58,9 @@ static bool loader_is_welcome(const char *loader, const unsigned char *head, siz
     if (!strncmp(loader, "Matrix", 6))
         return false;
     for (size_t i = 0; i < PJD_COUNTOF(known); i++)
-        if (!strncasecmp(loader, known[i], strlen(known[i])))
+        if (strncasecmp(loader, known[i], strlen(known[i])) == 0)
             return true;
-    if (strncasecmp(loader, "Magick", 6))
+    if (strncasecmp(loader, "Magick", 6) != 0)
         return false;
     for (size_t i = 0; i < PJD_COUNTOF(magick); i++)
         if (size >= magick[i].size && !memcmp(head, magick[i].bytes, magick[i].size))

@@ -16,7 +16,7 @@ static void make_window(double *g)
     double sum = 0;
 
     for (int i = 0; i < WINDOW; i++) {
-        double x = i - WINDOW / 2;
+        double x = i - (WINDOW - 1) / 2.0;
 
         g[i] = exp(-x * x / (2 * 1.5 * 1.5));
         sum += g[i];

@@ -76,7 +76,7 @@ static void cut_everywhere(const char *name, size_t step)
         put_file(in_folder(cut), bytes, n);
         st = pjd_picture_read(in_folder(cut), NULL, &x, &t, &err);
         if (st == PJD_OK) {
-            size_t count;
+            size_t count = 0;
 
             assert_true(pjd_shape_equal(&s, &t) && pjd_shape_count(&s, &count));
             assert_memory_equal(x, whole, count * sizeof *x);

@@ -3,9 +3,16 @@
 #include "folder.h"
 #include "io/internal.h"
 
+/* fontconfig keeps its tables until the process ends; only the leak checker reads this. */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libfontconfig";
+}
+
 static const pjd_write_options replace = {.overwrite = true};
 
-/* Whether a w x h block of this colour, f times enlarged, stands somewhere in channel 0..2 of the sheet. */
+/* Pixels of this colour on the sheet. */
 static size_t count_colour(const float *x, const pjd_shape *s, const float colour[3])
 {
     size_t plane = s->dim[1] * s->dim[2], n = 0;
