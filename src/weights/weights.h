@@ -34,10 +34,14 @@ typedef struct pjd_tensor {
 
 typedef struct pjd_weights pjd_weights;
 
-/* path: a file of any known container (recognised by its first bytes, not its name) or a folder
-   (diffusers layout: config.json beside diffusion_pytorch_model.{safetensors,bin}, or unet/ below). */
+/*
+ * path: a file of any known container (recognised by its first bytes, not its name), a folder in the diffusers layout
+ * (config.json beside diffusion_pytorch_model.{safetensors,bin}, or unet/ below), or the .index.json of shards.
+ * Averaged (EMA) weights are taken where the file has both, and the log says so. PJD_ERR_IO: missing or unreadable;
+ * PJD_ERR_MODEL: everything else that is wrong with it, in one line.
+ */
 pjd_status pjd_weights_open(const char *path, const pjd_log *log, pjd_weights **out, pjd_error *err);
-/* From memory, for tests and fuzzing; the buffer must outlive the object. */
+/* From memory; the buffer must outlive the object. */
 pjd_status pjd_weights_open_memory(const void *data, size_t size, const pjd_log *log, pjd_weights **out,
                                    pjd_error *err);
 void pjd_weights_free(pjd_weights *w);

@@ -94,6 +94,10 @@ static void test_fixtures(void **state)
 #define REBUILD "ctorch._utils\n_rebuild_tensor_v2\n"
 #define TENSOR(storage, offset, size, stride) REBUILD "(" storage offset size stride "\x89}tR"
 #define GOOD TENSOR(STORAGE, "K\0", "K\4\x85", "K\1\x85")
+#define V3(offset, size, stride, dtype)                                                                                \
+    "ctorch._utils\n_rebuild_tensor_v3\n("                                                                             \
+    "(" TEXT("\7", "storage") "ctorch.storage\nUntypedStorage\n" TEXT("\1", "0")                                       \
+        TEXT("\3", "cpu") "K\x10tQ" offset size stride "\x89}ctorch\n" dtype "\ntR"
 #define DICT(contents) "\x80\2}" contents "."
 #define NAMED(value) DICT(TEXT("\1", "a") value "s")
 
@@ -108,6 +112,21 @@ static const pickle_case pickle_cases[] = {
     {BYTES(NAMED(TENSOR(STORAGE, "K\2", "K\2K\1\x86", "K\1K\1\x86"))), NULL},
     {BYTES(NAMED(TENSOR(STORAGE, "K\3", "K\2\x85", "K\0\x85"))), NULL},         /* expanded */
     {BYTES(NAMED(TENSOR(STORAGE, "J\0\0\0\x7f", "K\0\x85", "K\1\x85"))), NULL}, /* nothing of nowhere */
+    /* Newer and rarer ways to rebuild a tensor. */
+    {BYTES(NAMED(V3("K\0", "K\4\x85", "K\1\x85", "float32"))), NULL},
+    {BYTES(NAMED(V3("K\0", "K\2\x85", "K\1\x85", "float64"))), NULL},
+    {BYTES(NAMED(V3("K\0", "K\3\x85", "K\1\x85", "float64"))), "reaches beyond its storage"},
+    {BYTES(NAMED(V3("K\0", "K\4\x85", "K\1\x85", "float8_e4m3fn"))), "UntypedStorage) that is not supported"},
+    {BYTES(NAMED("ctorch._tensor\n_rebuild_from_type_v2\n(" REBUILD "ctorch\nTensor\n"
+                 "(" STORAGE "K\0K\4\x85K\1\x85\x89}t}tR")),
+     NULL},
+    {BYTES(NAMED("ctorch._tensor\n_rebuild_from_type_v2\n(ctorch._tensor\n_rebuild_from_type_v2\nN)}tR")),
+     "a tensor subclass in an unknown form"},
+    {BYTES(NAMED("ctorch._utils\n_rebuild_parameter\n(" GOOD "\x88}tR")), NULL},
+    {BYTES(NAMED("ctorch._utils\n_rebuild_parameter_with_state\n(" GOOD "\x88}}tR")), NULL},
+    {BYTES(NAMED("ctorch._utils\n_rebuild_parameter\n(N\x88}tR")), "a parameter that is no tensor"},
+    {BYTES("\x80\2ccollections\nOrderedDict\n](" TEXT("\1", "a") GOOD "\x86" "e\x85R."), NULL},
+    {BYTES(NAMED(TENSOR(STORAGE, "K\0", "ctorch\nSize\nK\4\x85\x85R", "K\1\x85"))), NULL},
     /* The machine. */
     {BYTES(""), "truncated"},
     {BYTES("\x80\2}"), "truncated"},
