@@ -125,7 +125,9 @@ static const pickle_case pickle_cases[] = {
     {BYTES(NAMED("ctorch._utils\n_rebuild_parameter\n(" GOOD "\x88}tR")), NULL},
     {BYTES(NAMED("ctorch._utils\n_rebuild_parameter_with_state\n(" GOOD "\x88}}tR")), NULL},
     {BYTES(NAMED("ctorch._utils\n_rebuild_parameter\n(N\x88}tR")), "a parameter that is no tensor"},
-    {BYTES("\x80\2ccollections\nOrderedDict\n](" TEXT("\1", "a") GOOD "\x86" "e\x85R."), NULL},
+    {BYTES("\x80\2ccollections\nOrderedDict\n](" TEXT("\1", "a") GOOD "\x86"
+                                                                      "e\x85R."),
+     NULL},
     {BYTES(NAMED(TENSOR(STORAGE, "K\0", "ctorch\nSize\nK\4\x85\x85R", "K\1\x85"))), NULL},
     /* The machine. */
     {BYTES(""), "truncated"},
