@@ -94,7 +94,7 @@ static bool descr(const char *s, size_t n, pjd_dtype *dtype, bool *swapped)
         {"i4", PJD_I32}, {"i8", PJD_I64}, {"u1", PJD_U8},  {"b1", PJD_BOOL},
     };
 
-    if (n != 3 || !memchr("<>|=", s[0], 4))
+    if (n != 3 || s[0] == '\0' || !strchr("<>|=", s[0]))
         return false;
     *swapped = s[0] == '>';
     for (size_t i = 0; i < PJD_COUNTOF(types); i++) {

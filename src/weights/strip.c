@@ -10,11 +10,10 @@
 
 /* One component each, or what cannot be taken apart; nested wrappers take several rounds. */
 static const char *const prefixes[] = {
-    "module.",    "_orig_mod.",    "model.",           "unet.",          "ema_model.",
-    "model_ema.", "online_model.", "diffusion_model.", "diffusion.net.",
+    "module.", "_orig_mod.",    "model.",           "unet.",          "ema_model.", "model_ema.",
+    "ema.",    "online_model.", "diffusion_model.", "diffusion.net.",
 };
 #define PREFIXES PJD_COUNTOF(prefixes)
-#define NO_PREFIX PREFIXES
 #define MAX_ROUNDS 8
 
 /* Of two groups with the same names the first has the averaged weights. */
@@ -22,6 +21,7 @@ static const char *const ema_pairs[][2] = {
     {"ema_model.", "online_model."},
     {"ema_model.", "model."},
     {"model_ema.", "model."},
+    {"ema.", "model."},
 };
 
 typedef struct stripping {

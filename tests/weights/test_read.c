@@ -256,6 +256,7 @@ static void test_prefixes(void **state)
         {"model.a", "a", "model.a", "a"},               /* would collide */
         {"module.", "module.b", "module.", "module.b"}, /* nothing left */
         {"model.diffusion_model.a.b", "model.diffusion_model.c", "a.b", "c"},
+        {"ema.model.a.b", "ema.c", "a.b", "c"},
         {"model.diffusion_model.a.b", "first_stage_model.c", "model.diffusion_model.a.b", "first_stage_model.c"},
     };
 

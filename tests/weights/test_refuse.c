@@ -433,6 +433,38 @@ static void test_archive_ends(void **state)
     forge_free(&good);
 }
 
+/* An entry whose sizes and offset stand in a zip64 field, as those above 4 GiB do; the field cut short is refused. */
+static void test_zip64(void **state)
+{
+    static const forge_entry entries[] = {DATA_PKL, FLOATS};
+
+    for (int kind = 0; kind < 4; kind++) {
+        forge good = {0}, f = {0};
+        size_t directory, second, fields = kind == 1 ? 16 : 24;
+
+        forge_zip(&good, entries, 2);
+        directory = pjd_le32(good.data + good.size - 6);
+        second = directory + 46 + strlen(entries[0].name);
+        forge_bytes(&f, good.data, second + 46 + strlen(entries[1].name));
+        memset(f.data + second + 20, 0xff, 8);
+        memset(f.data + second + 42, 0xff, 4);
+        f.data[second + 30] = (unsigned char)(4 + fields);
+        forge_number(&f, 1, 2);
+        forge_number(&f, kind == 2 ? 1000 : fields, 2);
+        forge_number(&f, 16, 8);
+        forge_number(&f, kind == 3 ? (uint64_t)1 << 63 : 16, 8);
+        forge_number(&f, pjd_le32(good.data + second + 42), fields - 16);
+        second = f.size - directory;
+        forge_bytes(&f, good.data + good.size - 22, 22);
+        for (int i = 0; i < 4; i++)
+            f.data[f.size - 10 + (size_t)i] = (unsigned char)(second >> (8 * i));
+        expect("zip64", f.data, f.size, kind == 0 ? PJD_OK : PJD_ERR_MODEL,
+               kind == 3 ? "bytes outside the file" : "a damaged extra field");
+        forge_free(&good);
+        forge_free(&f);
+    }
+}
+
 /* ---- safetensors ---- */
 
 #define ENTRY(name, dtype, shape, offsets)                                                                             \
@@ -715,10 +747,10 @@ static void test_paths(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kinds),         cmocka_unit_test(test_fixtures), cmocka_unit_test(test_pickles),
-        cmocka_unit_test(test_pickle_graphs), cmocka_unit_test(test_archives), cmocka_unit_test(test_archive_ends),
-        cmocka_unit_test(test_safetensors),   cmocka_unit_test(test_npz),      cmocka_unit_test(test_legacy),
-        cmocka_unit_test(test_paths),
+        cmocka_unit_test(test_kinds),         cmocka_unit_test(test_fixtures),    cmocka_unit_test(test_pickles),
+        cmocka_unit_test(test_pickle_graphs), cmocka_unit_test(test_archives),    cmocka_unit_test(test_archive_ends),
+        cmocka_unit_test(test_zip64),         cmocka_unit_test(test_safetensors), cmocka_unit_test(test_npz),
+        cmocka_unit_test(test_legacy),        cmocka_unit_test(test_paths),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
