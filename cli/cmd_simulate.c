@@ -10,7 +10,7 @@
 
 typedef struct A {
     cli_args common;
-    const char *input, *output, *mask, *kernel, *mask_out, *format;
+    const char *input, *output, *mask, *kernel, *mask_out, *clean_out, *format;
     bool mask_invert, overwrite, skip_existing;
     double sigma, mask_random;
     long quality;
@@ -31,6 +31,10 @@ static const cli_option options[] = {
     {"mask-out", 0, CLI_TEXT, offsetof(A, mask_out), "FILE", "write the mask that was used (white is missing)", 0, 0,
      NULL},
     CLI_OPT_KERNEL(A),
+    {"clean-out", 0, CLI_TEXT, offsetof(A, clean_out), "FILE",
+     "write the part of the clean picture that a restoration of this measurement shows (a blur whose border is unknown "
+     "crops it), to compare with",
+     0, 0, NULL},
     CLI_OPT_QUALITY(A),
     CLI_OPT_FORMAT(A),
     CLI_OPT_SKIP(A),
@@ -125,6 +129,28 @@ static pjd_status write_mask(const A *a, const cli_task *t, const char *path, pj
     return st;
 }
 
+/* The part of x that the restored measurement will show. */
+static pjd_status write_clean(const A *a, const pjd_operator *op, const cli_media *x, const char *path, pjd_error *err)
+{
+    size_t oy, ox;
+    const pjd_shape *r = pjd_operator_result(op, &oy, &ox);
+    cli_write o = {.overwrite = a->overwrite, .quality = (int)a->quality};
+    float *part, *to;
+    pjd_status st;
+
+    if (r->rank != 3 || r->dim[0] != x->c)
+        return pjd_error_set(err, PJD_ERR_UNSUPPORTED, "--clean-out: the result of this task is no picture");
+    part = to = malloc(x->n * r->dim[0] * r->dim[1] * r->dim[2] * sizeof *part);
+    if (!part)
+        return pjd_error_set(err, PJD_ERR_NOMEM, "out of memory");
+    for (size_t p = 0; p < x->n * x->c; p++)
+        for (size_t i = 0; i < r->dim[1]; i++, to += r->dim[2])
+            memcpy(to, x->data + (p * x->h + oy + i) * x->w + ox, r->dim[2] * sizeof *to);
+    st = cli_media_write(path, x, part, x->n, x->c, r->dim[1], r->dim[2], x->rank, &o, err);
+    free(part);
+    return st;
+}
+
 /* What a mask hides stays hidden: no noise there, 0 in an array, gray in a picture. */
 static pjd_status hide_again(const cli_task *t, const pjd_shape *shape, float *y, pjd_error *err)
 {
@@ -195,14 +221,42 @@ static pjd_status measure(const A *a, const cli_task *t, const pjd_operator *op,
     return st;
 }
 
+/* The measurement, and what else is asked for. */
+static pjd_status write_outputs(const A *a, const cli_plan *plan, const cli_task *t, const cli_job *job,
+                                const pjd_operator *op, const cli_media *x, const float *y, char *where, pjd_error *err)
+{
+    const pjd_shape *s = pjd_operator_output(op);
+    cli_write o = {.overwrite = a->overwrite,
+                   .quality = (int)a->quality,
+                   .format = a->format  ? a->format
+                             : x->array ? "npy"
+                                        : "png"};
+    pjd_status st = PJD_OK;
+
+    if (s->rank != 3)
+        return pjd_error_set(err, PJD_ERR_UNSUPPORTED, "%s: its measurement is not a picture", t->name);
+    for (size_t which = CLI_MAX_OUTPUTS; st == PJD_OK && which-- > 0;) { /* the measurement last: then all is there */
+        if (!plan->outputs[which])
+            continue;
+        if (!cli_plan_name(plan, which, job, 1, where, CLI_PATH_MAX))
+            return pjd_error_set(err, PJD_ERR_ARG, "the output's name is too long");
+        if (which == 2)
+            st = write_clean(a, op, x, where, err);
+        else if (which == 1)
+            st = write_mask(a, t, where, err);
+        else
+            st = cli_media_write(where, x, y, x->n, s->dim[0], s->dim[1], s->dim[2], x->rank, &o, err);
+        if (st == PJD_ERR_EXISTS && a->skip_existing)
+            st = PJD_OK;
+    }
+    return st;
+}
+
 static int simulate_file(const A *a, const cli_plan *plan, cli_task *t, const cli_job *job)
 {
-    cli_write o = {.overwrite = a->overwrite, .quality = (int)a->quality};
-    char path[CLI_PATH_MAX], mask[CLI_PATH_MAX];
+    char where[CLI_PATH_MAX];
     cli_media x;
     pjd_operator *op = NULL;
-    pjd_array arrays[8];
-    pjd_shape shape;
     float *y = NULL;
     bool writing = false;
     pjd_error err;
@@ -212,35 +266,21 @@ static int simulate_file(const A *a, const cli_plan *plan, cli_task *t, const cl
     if (st == PJD_OK)
         st = add_random_mask(a, &x, t, &err);
     if (st == PJD_OK) {
+        pjd_array arrays[8];
         size_t count = cli_task_arrays(t, arrays);
+        pjd_shape shape = pjd_shape_chw(x.c, x.h, x.w);
 
-        shape = pjd_shape_chw(x.c, x.h, x.w);
         st = pjd_operator_create(t->text, arrays, count, &shape, NULL, &op, &err);
     }
     if (st == PJD_OK)
         st = measure(a, t, op, &x, &y, &err);
-    if (st == PJD_OK && (!cli_plan_name(plan, 0, job, 1, path, sizeof path) ||
-                         (a->mask_out && !cli_plan_name(plan, 1, job, 1, mask, sizeof mask))))
-        st = pjd_error_set(&err, PJD_ERR_ARG, "the output's name is too long");
-    if (st == PJD_OK && a->mask_out) {
-        writing = true;
-        st = write_mask(a, t, mask, &err);
-        if (st == PJD_ERR_EXISTS && a->skip_existing)
-            st = PJD_OK;
-    }
     if (st == PJD_OK) {
-        const pjd_shape *s = pjd_operator_output(op);
-
         writing = true;
-        o.format = a->format ? a->format : x.array ? "npy" : "png";
-        if (s->rank != 3)
-            st = pjd_error_set(&err, PJD_ERR_UNSUPPORTED, "%s: its measurement is not a picture", t->name);
-        else
-            st = cli_media_write(path, &x, y, x.n, s->dim[0], s->dim[1], s->dim[2], x.rank, &o, &err);
+        st = write_outputs(a, plan, t, job, op, &x, y, where, &err);
     }
     if (st == PJD_OK)
         cli_say("%s: %s, sigma %g, seed %llu; written: %s", job->input, t->text, a->sigma, (unsigned long long)a->seed,
-                strcmp(path, "-") ? path : "standard output");
+                strcmp(where, "-") ? where : "standard output");
     else
         code = cli_fail(&err, job->input, writing);
     free(y);
@@ -299,11 +339,13 @@ static int run(const void *args)
         return cli_error(CLI_USAGE, "%s FILE is missing", a->input ? "-o" : "-i");
     if (a->mask_out && !strcmp(a->mask_out, "-"))
         return cli_error(CLI_USAGE, "--mask-out cannot go to standard output");
+    if (a->clean_out && !strcmp(a->clean_out, "-"))
+        return cli_error(CLI_USAGE, "--clean-out cannot go to standard output");
     code = cli_task_parse(a->common.at[0], a->mask, a->kernel, &task);
     if (code != CLI_DONE)
         return code;
     plan = (cli_plan){.input = a->input,
-                      .outputs = {a->output, a->mask_out, NULL},
+                      .outputs = {a->output, a->mask_out, a->clean_out},
                       .task = task.name,
                       .format = a->format,
                       .seed = a->seed,

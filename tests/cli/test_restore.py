@@ -169,6 +169,41 @@ class Masks(Case):
         self.refused(2, "restore", "denoise", "--mask", small, "-i", self.a, "-o", b, says="mask")
 
 
+class Blur(Case):
+    def test_size_of_the_measurement_and_forms_of_kernels(self):
+        a = self.png("a.png", 18, 17)
+        point = [0] * 25
+        point[7] = point[12] = point[17] = 255  # exactly 1 in every form
+        kernel = self.png("k,1.png", 5, 5, 1, values=point)
+        rgb = self.png("rgb.png", 5, 5, values=[v for v in point for _ in range(3)])
+        self.npy("k.npy", (5, 5), [v / 255 for v in point])
+        out = []
+        for i, words in enumerate([["deblur", "--kernel", kernel], ["deblur:kernel=" + kernel.replace(",", "\\,")],
+                                   ["deblur", "--kernel", rgb], ["deblur:kernel=" + self.path("k.npy")]]):
+            self.good("restore", *words, "--sigma", "0.01", "-i", a, "-o", self.path("%d.png" % i), *FEW)
+            out.append(png_read(self.path("%d.png" % i)))
+            self.assertEqual(out[-1].size, (18, 17))
+            self.assertEqual(out[-1].values, out[0].values)
+        for i, task in enumerate(["gaussian=1", "motion=4,30", "motion=4\\,30", "motion=4,angle=30", "disk=2",
+                                  "gaussian=1,boundary=reflect", "disk=1.5,boundary=periodic"]):
+            self.good("restore", "deblur:" + task, "--sigma", "0.01", "-i", a, "-o", self.path("t%d.png" % i), *FEW)
+            self.assertEqual(png_read(self.path("t%d.png" % i)).size, (18, 17))
+        for i in (2, 3):
+            self.assertEqual(png_read(self.path("t%d.png" % i)).values, png_read(self.path("t1.png")).values)
+        self.refused(2, "restore", "deblur", "-i", a, "-o", self.path("b.png"))
+        self.refused(2, "restore", "deblur:gaussian=nan", "-i", a, "-o", self.path("b.png"), says="gaussian")
+
+    def test_one_task_after_another(self):
+        a = self.png("a.png", 8, 6)
+        self.good("restore", "deblur:gaussian=1,boundary=reflect+superres:factor=2", "--sigma", "0.01", "-i", a, "-o",
+                  self.path("{task}.png"), *FEW)
+        self.assertEqual(png_read(self.path("deblur+superres.png")).size, (16, 12))
+        mask = self.png("m.png", 8, 6, 1, values=[255, 0] * 24)
+        self.good("restore", "deblur:gaussian=1+inpaint", "--mask", mask, "--sigma", "0.01", "-i", a, "-o",
+                  self.path("b.png"), *FEW)
+        self.assertEqual(png_read(self.path("b.png")).size, (8, 6))
+
+
 class Noise(Case):
     def test_sigma_is_printed_with_where_it_comes_from(self):
         a = self.png("a.png", 16, 16, values=smooth(16, 16))

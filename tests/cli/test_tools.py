@@ -63,6 +63,16 @@ class Simulate(Case):
         gray = png_read(self.path("g.png")).values
         self.assertTrue(all(gray[3 * i] in (127, 128) for i, v in enumerate(mask.values) if v == 255))
 
+    def test_clean_part_that_a_restoration_shows(self):
+        a = self.npy("a.npy", (3, 20, 18))
+        self.good("simulate", "deblur:gaussian=1", "-i", a, "-o", self.path("y.npy"), "--clean-out", self.path("c.npy"))
+        (_, h, w), y = npy_read(self.path("y.npy"))
+        (_, ch, cw), c = npy_read(self.path("c.npy"))
+        self.assertEqual((h, w), (ch, cw))
+        self.assertTrue(h < 20 and w < 18)
+        oy, ox, x = (20 - h) // 2, (18 - w) // 2, npy_read(a)[1]
+        self.assertEqual(c, [x[(p * 20 + oy + i) * 18 + ox + j] for p in range(3) for i in range(h) for j in range(w)])
+
     def test_refused(self):
         a, b = self.png("a.png", 6, 4), self.path("b.png")
         self.refused(2, "simulate", "denoise", "-i", a, "-o", b, "--sigma", "nan", says="--sigma")
