@@ -178,46 +178,101 @@ static bool psnr(int argc, char **argv)
     return ok;
 }
 
-/* ---- sheet OUT ORIGINAL [LABEL MEASURED RESTORED]...: one row each ---- */
+/* ---- sheet|details OUT ORIGINAL [LABEL MEASURED RESTORED]...: one row each ---- */
 
 enum { ROWS = 8 };
 
-static bool sheet(int argc, char **argv)
+typedef struct window {
+    size_t y, x, h, w;
+} window;
+
+/* The window of 3/8 of the sides in which neighbouring pixels differ most: where there is something to see. */
+static window busiest(const demo_image *im)
+{
+    size_t h = im->shape.dim[1], w = im->shape.dim[2];
+    window best = {0, 0, h * 3 / 8 ? h * 3 / 8 : 1, w * 3 / 8 ? w * 3 / 8 : 1}, at = best;
+    double most = -1;
+
+    for (at.y = 0; at.y + at.h <= h; at.y += at.h / 6 + 1)
+        for (at.x = 0; at.x + at.w <= w; at.x += at.w / 6 + 1) {
+            double sum = 0;
+
+            for (size_t i = at.y; i < at.y + at.h; i++)
+                for (size_t j = at.x + 1; j < at.x + at.w; j++)
+                    sum += fabs((double)im->data[i * w + j] - (double)im->data[i * w + j - 1]);
+            if (sum > most) {
+                most = sum;
+                best = at;
+            }
+        }
+    return best;
+}
+
+/* im enlarged to the original's size, pixels as blocks, and cut to the window. False without memory. */
+static bool fit(const demo_image *im, const pjd_shape *to, const window *cutout, demo_image *out)
+{
+    demo_image large = {.shape = pjd_shape_chw(im->shape.dim[0], to->dim[1], to->dim[2])};
+    bool ok = false;
+
+    large.data = malloc(large.shape.dim[0] * to->dim[1] * to->dim[2] * sizeof *large.data);
+    if (large.data && pjd_resize("nearest", &im->shape, im->data, to->dim[1], to->dim[2], large.data, &err) == PJD_OK) {
+        out->data = cut(&large, cutout->x, cutout->y, cutout->w, cutout->h);
+        out->shape = pjd_shape_chw(im->shape.dim[0], cutout->h, cutout->w);
+        ok = out->data != NULL;
+    }
+    free(large.data);
+    return ok;
+}
+
+static bool rows_sheet(int argc, char **argv, bool details)
 {
     static const char *const titles[] = {"measured", "restored", "original"};
     const char *labels[ROWS];
-    demo_image im[ROWS][2] = {0}, original;
+    demo_image original, shown[ROWS][3] = {0};
     pjd_sheet_cell cells[3 * ROWS] = {0};
     char captions[ROWS][2][40];
     pjd_write_options w = {.overwrite = true};
     size_t rows = (size_t)(argc - 2) / 3;
     bool ok = demo_read(argv[1], &original);
+    window part = {0};
 
+    if (ok)
+        part = details ? busiest(&original) : (window){0, 0, original.shape.dim[1], original.shape.dim[2]};
     for (size_t r = 0; r < rows && ok; r++) {
         char **words = argv + 2 + 3 * r;
 
         labels[r] = words[0];
         for (size_t k = 0; k < 2 && ok; k++) {
-            double value;
+            demo_image im;
+            double value = 0;
 
-            ok = demo_read(words[1 + k], &im[r][k]) && score(&im[r][k], &original, &value);
-            if (!ok)
-                break;
+            ok = demo_read(words[1 + k], &im) && score(&im, &original, &value) &&
+                 fit(&im, &original.shape, &part, &shown[r][k]);
             snprintf(captions[r][k], sizeof captions[r][k], "%.1f dB", value);
-            cells[3 * r + k] = (pjd_sheet_cell){im[r][k].data, im[r][k].shape, captions[r][k]};
+            cells[3 * r + k] = (pjd_sheet_cell){shown[r][k].data, shown[r][k].shape, captions[r][k]};
+            demo_free(&im);
         }
-        cells[3 * r + 2] = (pjd_sheet_cell){original.data, original.shape, NULL};
+        ok = ok && fit(&original, &original.shape, &part, &shown[r][2]);
+        cells[3 * r + 2] = (pjd_sheet_cell){shown[r][2].data, shown[r][2].shape, NULL};
     }
-    if (ok) {
-        size_t h = original.shape.dim[1], width = original.shape.dim[2];
-
-        ok = pjd_sheet_write(argv[0], rows, 3, cells, labels, titles, h < width ? h : width, &w, &err) == PJD_OK;
-    }
+    if (ok)
+        ok = pjd_sheet_write(argv[0], rows, 3, cells, labels, titles,
+                             details ? 2 * (part.h < part.w ? part.h : part.w) : 0, &w, &err) == PJD_OK;
     for (size_t r = 0; r < rows; r++)
-        for (size_t k = 0; k < 2; k++)
-            demo_free(&im[r][k]);
+        for (size_t k = 0; k < 3; k++)
+            free(shown[r][k].data);
     demo_free(&original);
     return ok;
+}
+
+static bool sheet(int argc, char **argv)
+{
+    return rows_sheet(argc, argv, false);
+}
+
+static bool details(int argc, char **argv)
+{
+    return rows_sheet(argc, argv, true);
 }
 
 /* ---- dispatch ---- */
@@ -228,7 +283,7 @@ static int usage(void)
           "       demo mask LIKE OUT\n"
           "       demo paint IN MASK OUT\n"
           "       demo psnr ESTIMATE REFERENCE\n"
-          "       demo sheet OUT ORIGINAL [LABEL MEASURED RESTORED]...\n",
+          "       demo sheet|details OUT ORIGINAL [LABEL MEASURED RESTORED]...\n",
           stderr);
     return 2;
 }
@@ -243,12 +298,13 @@ int main(int argc, char **argv)
                     {"mask", mask, 2, 2},
                     {"paint", paint, 3, 3},
                     {"psnr", psnr, 2, 2},
-                    {"sheet", sheet, 5, 2 + 3 * ROWS}};
+                    {"sheet", sheet, 5, 2 + 3 * ROWS},
+                    {"details", details, 5, 2 + 3 * ROWS}};
 
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
         if (!strcmp(argv[1], commands[i].name)) {
             if (argc - 2 < commands[i].least || argc - 2 > commands[i].most ||
-                (commands[i].run == sheet && (argc - 4) % 3 != 0))
+                (commands[i].least == 5 && (argc - 4) % 3 != 0))
                 return usage();
             bool ok = commands[i].run(argc - 2, argv + 2);
 
