@@ -196,7 +196,7 @@ static void profile(const pjd_nn_plan *p, size_t runs)
         t[i].name = pjd_nn_plan_layer(p, i, &t[i].seconds);
     if (t)
         qsort(t, n, sizeof *t, longest_first);
-    for (size_t i = 0; t && i < n && i < 40; i++)
+    for (size_t i = 0; t && i < n; i++)
         printf("  %8.3f ms  %s\n", 1e3 * t[i].seconds / (double)runs, t[i].name);
     free(t);
 }

@@ -73,40 +73,67 @@ INLINE size_t left(size_t n, size_t j)
     return n > j ? n - j : 0;
 }
 
+/* The first n lanes; masked stores are slow on some processors, so whole vectors take the plain instructions. */
+INLINE __m256 load_some(const float *p, size_t n)
+{
+    return n >= 8 ? _mm256_loadu_ps(p) : _mm256_maskload_ps(p, tail(n));
+}
+
+INLINE void store_some(float *p, size_t n, __m256 v)
+{
+    if (n >= 8)
+        _mm256_storeu_ps(p, v);
+    else
+        _mm256_maskstore_ps(p, tail(n), v);
+}
+
+static void act_row(pjd_kact act, size_t n, const float *x, float *y)
+{
+    for (size_t i = 0; i < n; i += 8)
+        store_some(y + i, n - i, act8(act, load_some(x + i, n - i)));
+}
+
 INLINE void tile(const size_t m, size_t groups, const size_t *kc, const float *const *a, const float *b, size_t n,
                  float *c, size_t ldc, const pjd_epilogue *e)
 {
     __m256 sum[MR][2];
 
+    PJD_UNROLL(6)
     for (size_t i = 0; i < m; i++)
         sum[i][0] = sum[i][1] = _mm256_setzero_ps();
-    for (size_t g = 0; g < groups; g++, a += MR)
+    for (size_t g = 0; g < groups; g++, a += MR) {
+        const float *const row[MR] = {a[0], a[1], a[2], a[3], a[4], a[5]};
+
         for (size_t k = 0; k < kc[g]; k++, b += NR) {
             __m256 w0 = _mm256_load_ps(b), w1 = _mm256_load_ps(b + 8);
 
-#pragma GCC unroll 6
+            PJD_UNROLL(6)
             for (size_t i = 0; i < m; i++) {
-                __m256 y = _mm256_broadcast_ss(a[i] + k);
+                __m256 y = _mm256_broadcast_ss(row[i] + k);
 
                 sum[i][0] = _mm256_fmadd_ps(y, w0, sum[i][0]);
                 sum[i][1] = _mm256_fmadd_ps(y, w1, sum[i][1]);
             }
         }
+    }
+    PJD_UNROLL(2)
     for (size_t j = 0; j < 2; j++) {
-        __m256i k = tail(left(n, 8 * j));
-        __m256 bias = e->bias ? _mm256_maskload_ps(e->bias + 8 * j, k) : _mm256_setzero_ps();
-        __m256 bias2 = e->bias2 ? _mm256_maskload_ps(e->bias2 + 8 * j, k) : _mm256_setzero_ps();
+        size_t here = left(n, 8 * j);
+        __m256 bias = e->bias ? load_some(e->bias + 8 * j, here) : _mm256_setzero_ps();
+        __m256 bias2 = e->bias2 ? load_some(e->bias2 + 8 * j, here) : _mm256_setzero_ps();
 
+        PJD_UNROLL(6)
         for (size_t i = 0; i < m; i++) {
             __m256 s = _mm256_add_ps(_mm256_add_ps(sum[i][j], bias), bias2);
 
             if (e->add)
-                s = _mm256_add_ps(s, _mm256_maskload_ps(e->add + i * e->ld_add + 8 * j, k));
-            if (e->act != PJD_KACT_NONE)
-                s = act8(e->act, s);
-            _mm256_maskstore_ps(c + i * ldc + 8 * j, k, s);
+                s = _mm256_add_ps(s, load_some(e->add + i * e->ld_add + 8 * j, here));
+            store_some(c + i * ldc + 8 * j, here, s);
         }
     }
+    if (e->act != PJD_KACT_NONE)
+        for (size_t i = 0; i < m; i++)
+            act_row(e->act, n, c + i * ldc, c + i * ldc);
 }
 
 static void gemm(size_t m, size_t groups, const size_t *kc, const float *const *a, const float *b, size_t n, float *c,
@@ -158,21 +185,11 @@ static void norm(size_t rows, size_t c, const float *x, size_t ldx, const float 
 {
     for (size_t i = 0; i < rows; i++, x += ldx, y += ldy)
         for (size_t j = 0; j < c; j += 8) {
-            __m256i k = tail(c - j);
-            __m256 d = _mm256_sub_ps(_mm256_maskload_ps(x + j, k), _mm256_maskload_ps(mean + j, k));
+            __m256 d = _mm256_sub_ps(load_some(x + j, c - j), load_some(mean + j, c - j));
 
-            d = _mm256_fmadd_ps(d, _mm256_maskload_ps(scale + j, k), _mm256_maskload_ps(offset + j, k));
-            _mm256_maskstore_ps(y + j, k, act8(act, d));
+            d = _mm256_fmadd_ps(d, load_some(scale + j, c - j), load_some(offset + j, c - j));
+            store_some(y + j, c - j, act8(act, d));
         }
-}
-
-static void act_row(pjd_kact act, size_t n, const float *x, float *y)
-{
-    for (size_t i = 0; i < n; i += 8) {
-        __m256i k = tail(n - i);
-
-        _mm256_maskstore_ps(y + i, k, act8(act, _mm256_maskload_ps(x + i, k)));
-    }
 }
 
 static float row_max(size_t n, const float *x)
@@ -190,11 +207,10 @@ static float row_exp(size_t n, float *x, float scale, float max)
     float v[8], sum = 0;
 
     for (size_t i = 0; i < n; i += 8) {
-        __m256i k = tail(n - i);
-        __m256 e = exp8(_mm256_fmsub_ps(_mm256_maskload_ps(x + i, k), a, m));
+        __m256 e = exp8(_mm256_fmsub_ps(load_some(x + i, n - i), a, m));
 
-        _mm256_maskstore_ps(x + i, k, e);
-        s = _mm256_add_ps(s, _mm256_and_ps(e, _mm256_castsi256_ps(k)));
+        store_some(x + i, n - i, e);
+        s = _mm256_add_ps(s, _mm256_and_ps(e, _mm256_castsi256_ps(tail(n - i))));
     }
     _mm256_storeu_ps(v, s);
     for (size_t i = 0; i < 8; i++)

@@ -66,52 +66,62 @@ INLINE __mmask16 tail(size_t n)
     return n >= 16 ? (__mmask16)0xffff : (__mmask16)((1u << n) - 1);
 }
 
+static void act_row(pjd_kact act, size_t n, const float *x, float *y)
+{
+    for (size_t i = 0; i < n; i += 16) {
+        __mmask16 k = tail(n - i);
+
+        _mm512_mask_storeu_ps(y + i, k, act16(act, _mm512_maskz_loadu_ps(k, x + i)));
+    }
+}
+
 /* m rows by v vectors; both are constants where this is inlined. */
 INLINE void tile(const size_t m, const size_t v, size_t groups, const size_t *kc, const float *const *a, const float *b,
                  size_t n, float *c, size_t ldc, const pjd_epilogue *e)
 {
     __m512 sum[MR][4], w[4];
 
-    for (size_t i = 0; i < m; i++)
+    PJD_UNROLL(6)
+    for (size_t i = 0; i < m; i++) {
+        PJD_UNROLL(4)
         for (size_t j = 0; j < v; j++)
             sum[i][j] = _mm512_setzero_ps();
+    }
     for (size_t g = 0; g < groups; g++, a += MR) {
-        const float *a0 = a[0], *a1 = a[1], *a2 = a[2], *a3 = a[3], *a4 = a[4], *a5 = a[5];
+        const float *const row[MR] = {a[0], a[1], a[2], a[3], a[4], a[5]};
 
         for (size_t k = 0; k < kc[g]; k++, b += 16 * v) {
-            const float x[MR] = {a0[k], m > 1 ? a1[k] : 0, m > 2 ? a2[k] : 0, m > 3 ? a3[k] : 0, m > 4 ? a4[k] : 0,
-                                 m > 5 ? a5[k] : 0};
-
-#pragma GCC unroll 4
+PJD_UNROLL(4)
             for (size_t j = 0; j < v; j++)
                 w[j] = _mm512_load_ps(b + 16 * j);
-#pragma GCC unroll 6
+PJD_UNROLL(6)
             for (size_t i = 0; i < m; i++) {
-                __m512 y = _mm512_set1_ps(x[i]);
+                __m512 y = _mm512_set1_ps(row[i][k]);
 
-#pragma GCC unroll 4
+PJD_UNROLL(4)
                 for (size_t j = 0; j < v; j++)
                     sum[i][j] = _mm512_fmadd_ps(y, w[j], sum[i][j]);
             }
         }
     }
-#pragma GCC unroll 4
+PJD_UNROLL(4)
     for (size_t j = 0; j < v; j++) {
         __mmask16 k = tail(n > 16 * j ? n - 16 * j : 0);
         __m512 bias = e->bias ? _mm512_maskz_loadu_ps(k, e->bias + 16 * j) : _mm512_setzero_ps();
         __m512 bias2 = e->bias2 ? _mm512_maskz_loadu_ps(k, e->bias2 + 16 * j) : _mm512_setzero_ps();
 
-#pragma GCC unroll 6
+PJD_UNROLL(6)
         for (size_t i = 0; i < m; i++) {
             __m512 s = _mm512_add_ps(_mm512_add_ps(sum[i][j], bias), bias2);
 
             if (e->add)
                 s = _mm512_add_ps(s, _mm512_maskz_loadu_ps(k, e->add + i * e->ld_add + 16 * j));
-            if (e->act != PJD_KACT_NONE)
-                s = act16(e->act, s);
             _mm512_mask_storeu_ps(c + i * ldc + 16 * j, k, s);
         }
     }
+    if (e->act != PJD_KACT_NONE)
+        for (size_t i = 0; i < m; i++)
+            act_row(e->act, n, c + i * ldc, c + i * ldc);
 }
 
 #define TILE(m, v)                                                                                                       \
@@ -181,15 +191,6 @@ static void norm(size_t rows, size_t c, const float *x, size_t ldx, const float 
         norm_rows(rows, c, x, ldx, mean, scale, offset, PJD_KACT_GELU, y, ldy);
     else
         norm_rows(rows, c, x, ldx, mean, scale, offset, PJD_KACT_NONE, y, ldy);
-}
-
-static void act_row(pjd_kact act, size_t n, const float *x, float *y)
-{
-    for (size_t i = 0; i < n; i += 16) {
-        __mmask16 k = tail(n - i);
-
-        _mm512_mask_storeu_ps(y + i, k, act16(act, _mm512_maskz_loadu_ps(k, x + i)));
-    }
 }
 
 static float row_max(size_t n, const float *x)

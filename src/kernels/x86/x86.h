@@ -5,6 +5,14 @@
 
 #include "kernels/kernels.h"
 
+/* Unroll the loop that follows completely (at most n times): sums live in registers only when every index is a constant. */
+#define PJD_PRAGMA(x) _Pragma(#x)
+#ifdef __clang__
+#define PJD_UNROLL(n) PJD_PRAGMA(clang loop unroll(full))
+#else
+#define PJD_UNROLL(n) PJD_PRAGMA(GCC unroll n)
+#endif
+
 #if defined(__x86_64__) && defined(PJD_X86_KERNELS)
 #define PJD_X86 1
 extern const pjd_kernels pjd_kernels_avx512;
