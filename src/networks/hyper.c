@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "networks/hyper.h"
 
-#include <cjson/cJSON.h>
+#include <cJSON.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,6 +116,16 @@ pjd_status pjd_hyper_blame(const pjd_hyper *h, const char *key)
 
 /* ---- JSON ---- */
 
+/* The shortest of two texts that reads back as the same number: 1e-06, not 9.9999999999999995e-07. */
+static void number_text(double v, char *buf, size_t size)
+{
+    double back;
+
+    snprintf(buf, size, "%.15g", v);
+    if (!pjd_parse_double(buf, &back) || back != v)
+        snprintf(buf, size, "%.17g", v);
+}
+
 static bool scalar_text(const cJSON *v, bool number_type, char *buf, size_t size)
 {
     if (cJSON_IsNull(v))
@@ -126,7 +136,7 @@ static bool scalar_text(const cJSON *v, bool number_type, char *buf, size_t size
              v->valuedouble == (double)(long long)v->valuedouble)
         snprintf(buf, size, "%lld", (long long)v->valuedouble);
     else if (cJSON_IsNumber(v))
-        snprintf(buf, size, "%.17g", v->valuedouble);
+        number_text(v->valuedouble, buf, size);
     else if (cJSON_IsString(v))
         snprintf(buf, size, "%s", v->valuestring);
     else

@@ -9,7 +9,7 @@
 
 static void add(net_zeros *z, const char *prefix, const char *name, size_t rank, size_t a, size_t b, size_t c, size_t d)
 {
-    char key[128];
+    char key[320];
 
     snprintf(key, sizeof key, "%s.%s", prefix, name);
     net_zeros_add(z, key, rank, (const size_t[]){a, b, c, d});
@@ -17,7 +17,7 @@ static void add(net_zeros *z, const char *prefix, const char *name, size_t rank,
 
 static void pair(net_zeros *z, const char *prefix, const char *name, size_t rank, size_t out, size_t in, size_t k)
 {
-    char key[128];
+    char key[192];
 
     snprintf(key, sizeof key, "%s.weight", name);
     add(z, prefix, key, rank, out, in, k, k);
@@ -25,13 +25,16 @@ static void pair(net_zeros *z, const char *prefix, const char *name, size_t rank
     add(z, prefix, key, 1, out, 0, 0, 0);
 }
 
+enum { CONVS, BLOCKS, POOLS };
+
 typedef struct row {
     const char *file;
     size_t mc, nrb, levels;
     double mult[7];
     unsigned attention; /* bit l */
     size_t classes, in, out;
-    bool scale_shift, updown;
+    bool scale_shift;
+    int updown; /* resampling by convolutions, residual blocks, or without tensors: gaps in the numbering */
     size_t tensors;
     uint64_t parameters;
     const char *details[4];
@@ -78,9 +81,9 @@ static void guided_up(net_zeros *z, const row *r, const size_t *skips, size_t n,
             }
             if (l > 0 && b == r->nrb) {
                 snprintf(p, sizeof p, "output_blocks.%zu.%zu", j, part);
-                if (r->updown)
+                if (r->updown == BLOCKS)
                     guided_res(z, r, p, c, c);
-                else
+                else if (r->updown != POOLS)
                     pair(z, p, "conv", 4, c, c, 3);
             }
         }
@@ -88,7 +91,6 @@ static void guided_up(net_zeros *z, const row *r, const size_t *skips, size_t n,
     pair(z, "out", "2", 4, r->out, c, 3);
 }
 
-/* pooled: neither convolutions nor residual blocks resample, and the numbering has gaps. */
 static void guided_list(net_zeros *z, const row *r)
 {
     size_t skips[128], n = 0, i = 1, c = width(r, 0);
@@ -111,9 +113,9 @@ static void guided_list(net_zeros *z, const row *r)
         }
         if (l + 1 < r->levels) {
             snprintf(p, sizeof p, "input_blocks.%zu.0", i++);
-            if (r->updown)
+            if (r->updown == BLOCKS)
                 guided_res(z, r, p, c, c);
-            else
+            else if (r->updown != POOLS)
                 pair(z, p, "op", 4, c, c, 3);
             skips[n++] = c;
         }
@@ -124,193 +126,39 @@ static void guided_list(net_zeros *z, const row *r)
     guided_up(z, r, skips, n, c);
 }
 
+/* clang-format off */
 static const row guided[] = {
-    {"64x64_diffusion",
-     192,
-     3,
-     4,
-     {1, 2, 3, 4},
-     0xe,
-     1000,
-     3,
-     6,
-     true,
-     true,
-     541,
-     295904454,
+    {"64x64_diffusion", 192, 3, 4, {1, 2, 3, 4}, 0xe, 1000, 3, 6, true, BLOCKS, 541, 295904454,
      {"num_head_channels: 64 (table)", "use_new_attention_order: true (table)",
-      "schedule: cosine, 1000 steps (table)"}},
-    {"128x128_diffusion",
-     256,
-     2,
-     5,
-     {1, 1, 2, 3, 4},
-     0x1c,
-     1000,
-     3,
-     6,
-     true,
-     true,
-     493,
-     421529606,
+     "schedule: cosine, 1000 steps (table)"}},
+    {"128x128_diffusion", 256, 2, 5, {1, 1, 2, 3, 4}, 0x1c, 1000, 3, 6, true, BLOCKS, 493, 421529606,
      {"num_heads: 4 (table)", "use_new_attention_order: false (table)",
-      "schedule: linear 0.0001..0.02, 1000 steps (table)"}},
-    {"256x256_diffusion",
-     256,
-     2,
-     6,
-     {1, 1, 2, 2, 4, 4},
-     0x38,
-     1000,
-     3,
-     6,
-     true,
-     true,
-     567,
-     553838086,
+     "schedule: linear 0.0001..0.02, 1000 steps (table)"}},
+    {"256x256_diffusion", 256, 2, 6, {1, 1, 2, 2, 4, 4}, 0x38, 1000, 3, 6, true, BLOCKS, 567, 553838086,
      {"num_head_channels: 64 (table)", "use_new_attention_order: false (table)"}},
-    {"256x256_diffusion_uncond",
-     256,
-     2,
-     6,
-     {1, 1, 2, 2, 4, 4},
-     0x38,
-     0,
-     3,
-     6,
-     true,
-     true,
-     566,
-     552814086,
-     {"num_head_channels: 64 (table)", "use_new_attention_order: false (table)", "channel_mult: 1,1,2,2,4,4 (inferred)",
-      "attention_resolutions: 8,16,32 (inferred)"}},
-    {"512x512_diffusion",
-     256,
-     2,
-     7,
-     {0.5, 1, 1, 2, 2, 4, 4},
-     0x70,
-     1000,
-     3,
-     6,
-     true,
-     true,
-     645,
-     558997638,
+    {"256x256_diffusion_uncond", 256, 2, 6, {1, 1, 2, 2, 4, 4}, 0x38, 0, 3, 6, true, BLOCKS, 566, 552814086,
+     {"num_head_channels: 64 (table)", "use_new_attention_order: false (table)",
+     "channel_mult: 1,1,2,2,4,4 (inferred)", "attention_resolutions: 8,16,32 (inferred)"}},
+    {"512x512_diffusion", 256, 2, 7, {0.5, 1, 1, 2, 2, 4, 4}, 0x70, 1000, 3, 6, true, BLOCKS, 645, 558997638,
      {"num_head_channels: 64 (table)", "channel_mult: 0.5,1,1,2,2,4,4 (inferred)"}},
-    {"64_256_upsampler",
-     192,
-     2,
-     6,
-     {1, 1, 2, 2, 4, 4},
-     0x38,
-     1000,
-     6,
-     6,
-     true,
-     true,
-     567,
-     311795910,
+    {"64_256_upsampler", 192, 2, 6, {1, 1, 2, 2, 4, 4}, 0x38, 1000, 6, 6, true, BLOCKS, 567, 311795910,
      {"num_heads: 4 (table)"}},
-    {"128_512_upsampler",
-     192,
-     2,
-     6,
-     {1, 1, 2, 2, 4, 4},
-     0x30,
-     1000,
-     6,
-     6,
-     true,
-     true,
-     537,
-     308835270,
+    {"128_512_upsampler", 192, 2, 6, {1, 1, 2, 2, 4, 4}, 0x30, 1000, 6, 6, true, BLOCKS, 537, 308835270,
      {"num_head_channels: 64 (table)"}},
-    {"ffhq_10m",
-     128,
-     1,
-     6,
-     {1, 1, 2, 2, 4, 4},
-     0x10,
-     0,
-     3,
-     6,
-     true,
-     true,
-     362,
-     93563910,
+    {"ffhq_10m", 128, 1, 6, {1, 1, 2, 2, 4, 4}, 0x10, 0, 3, 6, true, BLOCKS, 362, 93563910,
      {"num_head_channels: 64 (table)", "num_res_blocks: 1 (inferred)", "attention_resolutions: 16 (inferred)"}},
-    {"imagenet64_uncond_100M_1500K",
-     128,
-     3,
-     4,
-     {1, 2, 3, 4},
-     0xc,
-     0,
-     3,
-     6,
-     true,
-     false,
-     450,
-     121063942,
+    {"imagenet64_uncond_100M_1500K", 128, 3, 4, {1, 2, 3, 4}, 0xc, 0, 3, 6, true, CONVS, 450, 121063942,
      {"num_heads: 4 (table)", "schedule: cosine, 4000 steps (table)", "rescale_timesteps: true (table)"}},
-    {"cifar10_uncond_50M_500K",
-     128,
-     3,
-     4,
-     {1, 2, 2, 2},
-     0x6,
-     0,
-     3,
-     6,
-     true,
-     false,
-     446,
-     52546438,
+    {"cifar10_uncond_50M_500K", 128, 3, 4, {1, 2, 2, 2}, 0x6, 0, 3, 6, true, CONVS, 446, 52546438,
      {"num_heads: 4 (table)", "schedule: cosine, 4000 steps (table)"}},
-    {"imagenet64_cond_270M_250K",
-     192,
-     3,
-     4,
-     {1, 2, 3, 4},
-     0xc,
-     1000,
-     3,
-     6,
-     true,
-     false,
-     451,
-     273049350,
+    {"imagenet64_cond_270M_250K", 192, 3, 4, {1, 2, 3, 4}, 0xc, 1000, 3, 6, true, CONVS, 451, 273049350,
      {"num_heads: 4 (table)", "schedule: cosine, 4000 steps (table)"}},
-    {"upsample_cond_500K",
-     192,
-     2,
-     6,
-     {1, 1, 2, 2, 4, 4},
-     0x30,
-     1000,
-     6,
-     6,
-     true,
-     false,
-     457,
-     279792390,
+    {"upsample_cond_500K", 192, 2, 6, {1, 1, 2, 2, 4, 4}, 0x30, 1000, 6, 6, true, CONVS, 457, 279792390,
      {"num_heads: 4 (table)", "schedule: linear 2.5e-05..0.005, 4000 steps (table)"}},
-    {"lsun_uncond_100M_1200K_bs128",
-     128,
-     2,
-     6,
-     {1, 1, 2, 2, 4, 4},
-     0x10,
-     0,
-     3,
-     6,
-     false,
-     false,
-     426,
-     113676678,
+    {"lsun_uncond_100M_1200K_bs128", 128, 2, 6, {1, 1, 2, 2, 4, 4}, 0x10, 0, 3, 6, false, CONVS, 426, 113676678,
      {"num_heads: 1 (table)", "use_scale_shift_norm: false (inferred)"}},
 };
+/* clang-format on */
 
 static void check_row(const row *r)
 {
@@ -428,7 +276,8 @@ static void ddpm_list(net_zeros *z, const row *r)
         }
         snprintf(p, sizeof p, "down.%zu.downsample", l);
         if (l + 1 < r->levels) {
-            pair(z, p, "conv", 4, c, c, 3);
+            if (r->updown != POOLS)
+                pair(z, p, "conv", 4, c, c, 3);
             skips[n++] = c;
         }
     }
@@ -445,7 +294,7 @@ static void ddpm_list(net_zeros *z, const row *r)
                 ddpm_attn(z, p, c);
         }
         snprintf(p, sizeof p, "up.%zu.upsample", l);
-        if (l > 0)
+        if (l > 0 && r->updown != POOLS)
             pair(z, p, "conv", 4, c, c, 3);
     }
     net_zeros_add(z, "norm_out.weight", 1, &c);
@@ -455,9 +304,9 @@ static void ddpm_list(net_zeros *z, const row *r)
 }
 
 static const row ddpm[] = {
-    {"cifar10", 128, 2, 4, {1, 2, 2, 2}, 0x2, 0, 3, 3, false, false, 328, 35746307, {NULL}},
-    {"lsun or celeba_hq 256x256", 128, 2, 6, {1, 1, 2, 2, 4, 4}, 0x10, 0, 3, 3, false, false, 450, 113673219, {NULL}},
-    {"celeba 64x64", 128, 2, 5, {1, 2, 2, 2, 4}, 0x4, 0, 3, 3, false, false, 390, 78700803, {NULL}},
+    {"cifar10", 128, 2, 4, {1, 2, 2, 2}, 0x2, 0, 3, 3, false, CONVS, 328, 35746307, {NULL}},
+    {"lsun or celeba_hq 256x256", 128, 2, 6, {1, 1, 2, 2, 4, 4}, 0x10, 0, 3, 3, false, CONVS, 450, 113673219, {NULL}},
+    {"celeba 64x64", 128, 2, 5, {1, 2, 2, 2, 4}, 0x4, 0, 3, 3, false, CONVS, 390, 78700803, {NULL}},
 };
 
 static void test_ddpm(void **state)
@@ -483,6 +332,58 @@ static void test_ddpm(void **state)
         assert_true(net_has_detail(m, line));
         assert_true(net_has_detail(m, "schedule: linear 0.0001..0.02, 1000 steps (table)"));
         assert_null(strstr(log.text, "assuming"));
+        pjd_model_unref(m);
+        net_zeros_free(&z);
+    }
+}
+
+/* Without convolutions in the resamplers there is a network all the same, and it runs. */
+static void test_pooled(void **state)
+{
+    static const row rows[] = {
+        {.mc = 32,
+         .nrb = 2,
+         .levels = 3,
+         .mult = {1, 2, 1},
+         .attention = 2,
+         .in = 3,
+         .out = 6,
+         .updown = POOLS,
+         .details = {NULL}},
+        {.mc = 32,
+         .nrb = 1,
+         .levels = 3,
+         .mult = {1, 1, 2},
+         .attention = 4,
+         .in = 3,
+         .out = 3,
+         .updown = POOLS,
+         .details = {NULL}},
+    };
+
+    for (size_t i = 0; i < 4; i++) {
+        bool is_ddpm = i >= 2;
+        pjd_shape item = pjd_shape_chw(3, 8, 12);
+        float in[3 * 8 * 12] = {1}, out[6 * 8 * 12];
+        net_zeros z;
+        pjd_model *m = NULL;
+        pjd_error err;
+        void *plan = NULL;
+
+        net_zeros_begin(&z);
+        if (is_ddpm)
+            ddpm_list(&z, &rows[i % 2]);
+        else
+            guided_list(&z, &rows[i % 2]);
+        net_zeros_end(&z);
+        assert_ok(net_open_memory(z.data, z.size, is_ddpm ? NULL : "num_heads=1", NULL, &m, &err), &err);
+        assert_true(
+            net_has_detail(m, is_ddpm ? "resamp_with_conv: false (inferred)" : "resampling: pooling (inferred)"));
+        assert_int_equal(pjd_model_get_info(m)->multiple, 4);
+        assert_ok(m->v->plan(m, 1, &item, NULL, &plan, &err), &err);
+        assert_ok(m->v->raw(m, plan, in, 5, out, &err), &err);
+        assert_true(out[0] == 0); /* all weights are */
+        m->v->state_free(m, plan);
         pjd_model_unref(m);
         net_zeros_free(&z);
     }
@@ -619,8 +520,8 @@ static void test_diffusers_untold(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_guided),    cmocka_unit_test(test_guided_options),   cmocka_unit_test(test_ddpm),
-        cmocka_unit_test(test_diffusers), cmocka_unit_test(test_diffusers_untold),
+        cmocka_unit_test(test_guided), cmocka_unit_test(test_guided_options), cmocka_unit_test(test_ddpm),
+        cmocka_unit_test(test_pooled), cmocka_unit_test(test_diffusers),      cmocka_unit_test(test_diffusers_untold),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
