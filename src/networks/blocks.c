@@ -240,15 +240,15 @@ static pjd_blk_val fused_qkv(pjd_blk *k, pjd_blk_val x, const char *prefix, size
 
 static pjd_blk_val attend(pjd_blk *k, pjd_blk_val qkv, size_t c, size_t heads)
 {
+    size_t dim = c / heads;
     pjd_nn_attn p = {.q = qkv.v,
                      .k = qkv.v,
                      .v = qkv.v,
-                     .q_offset = 0,
                      .k_offset = c,
                      .v_offset = 2 * c,
                      .heads = heads,
-                     .head_dim = c / heads,
-                     .scale = 1 / sqrt((double)(c / heads))};
+                     .head_dim = dim,
+                     .scale = 1 / sqrt((double)dim)};
 
     return idle(k) ? (pjd_blk_val){PJD_NN_NONE, c} : (pjd_blk_val){pjd_nn_attention(k->b, &p), c};
 }

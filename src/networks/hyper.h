@@ -69,8 +69,8 @@ typedef struct pjd_net_schedule {
 #define PJD_NET_MAX_STEPS 100000
 #define PJD_NET_SCHEDULE_PARAM(field, type_, fallback_, min_, max_, choices_, help_)                                   \
     {                                                                                                                  \
-        .name = #field, .type = type_, .fallback = fallback_, .min = min_, .max = max_, .choices = choices_,           \
-        .unit = "", .help = help_, .offset = offsetof(pjd_net_schedule, field)                                         \
+        .name = #field, .type = (type_), .fallback = (fallback_), .min = (min_), .max = (max_), .choices = (choices_), \
+        .unit = "", .help = (help_), .offset = offsetof(pjd_net_schedule, field)                                       \
     }
 /* For a class whose struct begins with a pjd_net_schedule. */
 #define PJD_NET_SCHEDULE_PARAMS                                                                                        \

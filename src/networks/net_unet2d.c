@@ -22,8 +22,8 @@ typedef struct options {
 
 #define PARAM(field, type_, fallback_, min_, max_, help_)                                                              \
     {                                                                                                                  \
-        .name = #field, .type = type_, .fallback = fallback_, .min = min_, .max = max_, .unit = "", .help = help_,     \
-        .offset = offsetof(options, field)                                                                             \
+        .name = #field, .type = (type_), .fallback = (fallback_), .min = (min_), .max = (max_), .unit = "",            \
+        .help = (help_), .offset = offsetof(options, field)                                                            \
     }
 #define INT(field, fallback_, min_, max_, help_) PARAM(field, PJD_PARAM_INT, fallback_, min_, max_, help_)
 #define TEXT(field, fallback_, help_) PARAM(field, PJD_PARAM_TEXT, fallback_, 0, 0, help_)
