@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hdr: y = clip(scale x, -1, 1), an overexposed (and underexposed) picture around mid-gray. The projection is the published
+ * program's: where y is at its limits and |x| < 1/scale, x becomes y / scale; where |y| < 1 (measured without noise,
+ * alpha = 1) or |y| < 1/2 (with noise) likewise; elsewhere x stays. y is not scaled by sqrt(alpha).
+ */
+#include <math.h>
+
+#include "internal.h"
+
+typedef struct hdr_params {
+    double scale;
+} hdr_params;
+
+static float scale_of(const pjd_operator *op)
+{
+    return (float)((const hdr_params *)op->priv)->scale;
+}
+
+static void apply(const pjd_operator *op, const float *x, float *y, float *work)
+{
+    float s = scale_of(op);
+
+#pragma omp parallel for schedule(static) if (op->nx > PJD_OP_PARALLEL)
+    for (size_t i = 0; i < op->nx; i++) {
+        float v = s * x[i];
+
+        /* NaN stays NaN. */
+        y[i] = v > 1.0f ? 1.0f : v < -1.0f ? -1.0f : v;
+    }
+}
+
+static void project(const pjd_operator *op, float *x, const float *y, double alpha, float *work)
+{
+    float s = scale_of(op), trusted = alpha == 1.0 ? 1.0f : 0.5f;
+
+#pragma omp parallel for schedule(static) if (op->nx > PJD_OP_PARALLEL)
+    for (size_t i = 0; i < op->nx; i++) {
+        float a = fabsf(y[i]);
+
+        if (a < trusted || (a >= 1.0f && fabsf(x[i]) < 1.0f / s))
+            x[i] = y[i] / s;
+    }
+}
+
+static double noise_gain(const pjd_operator *op, double sigma2)
+{
+    return sigma2 / ((double)scale_of(op) * (double)scale_of(op));
+}
+
+static void guess(const pjd_operator *op, const float *y, float *x, float *work)
+{
+    float s = scale_of(op);
+
+    for (size_t i = 0; i < op->nx; i++)
+        x[i] = y[i] / s;
+}
+
+static pjd_status create(const pjd_op_class *cls, const void *params, const bool *present, const pjd_shape *x,
+                         const pjd_shape *y, pjd_operator **out, pjd_error *err)
+{
+    static const pjd_op_vtbl table = {.apply = apply, .project = project, .noise_gain = noise_gain, .guess = guess};
+    pjd_operator *op = NULL;
+    hdr_params *s;
+    pjd_status st = x ? pjd_op_require_equal("hdr", "measurement", x, y, err) : PJD_OK;
+
+    *out = NULL;
+    if (st == PJD_OK)
+        st = pjd_op_new("hdr", &table, x ? x : y, x ? x : y, false, &op, err);
+    if (st != PJD_OK)
+        return st;
+    s = pjd_alloc(1, sizeof *s);
+    op->priv = s;
+    if (!s) {
+        pjd_operator_unref(op);
+        return pjd_error_nomem(err, "hdr", sizeof *s);
+    }
+    *s = *(const hdr_params *)params;
+    *out = op;
+    return PJD_OK;
+}
+
+static const pjd_param table_of_params[] = {
+    {.name = "scale", .type = PJD_PARAM_FLOAT, .fallback = "2", .min = 1, .max = 1000, .unit = "",
+     .help = "the picture was multiplied by this around mid-gray before it was clipped", .offset = offsetof(hdr_params, scale)},
+};
+
+const pjd_op_class pjd_op_hdr = {
+    .entry = {"hdr", "restore what over- and underexposure clipped", table_of_params, PJD_COUNTOF(table_of_params)},
+    .params_size = sizeof(hdr_params),
+    .create = create,
+    .nonlinear = true,
+};
