@@ -96,6 +96,30 @@ out:
     return ok;
 }
 
+/* ---- crop IN LIKE OUT: the middle of IN, as large as LIKE ---- */
+
+static bool crop(int argc, char **argv)
+{
+    demo_image im, like = {0};
+    float *part = NULL;
+    bool ok = false;
+
+    (void)argc;
+    if (demo_read(argv[0], &im) && demo_read(argv[1], &like)) {
+        size_t h = im.shape.dim[1], w = im.shape.dim[2], h2 = like.shape.dim[1], w2 = like.shape.dim[2];
+        pjd_shape to = pjd_shape_chw(im.shape.dim[0], h2, w2);
+
+        if (h2 > h || w2 > w)
+            pjd_error_set(&err, PJD_ERR_SHAPE, "%zux%zu pixels do not fit into %zux%zu", w2, h2, w, h);
+        else if ((part = cut(&im, (w - w2) / 2, (h - h2) / 2, w2, h2)) != NULL)
+            ok = save(argv[2], part, &to);
+    }
+    free(part);
+    demo_free(&like);
+    demo_free(&im);
+    return ok;
+}
+
 /* ---- mask LIKE OUT: white is missing ---- */
 
 static bool mask(int argc, char **argv)
@@ -178,7 +202,7 @@ static bool psnr(int argc, char **argv)
     return ok;
 }
 
-/* ---- sheet|details OUT ORIGINAL [LABEL MEASURED RESTORED]...: one row each ---- */
+/* ---- sheet|details OUT [LABEL MEASURED RESTORED ORIGINAL]...: one row each ---- */
 
 enum { ROWS = 8 };
 
@@ -224,55 +248,68 @@ static bool fit(const demo_image *im, const pjd_shape *to, const window *cutout,
     return ok;
 }
 
-static bool rows_sheet(int argc, char **argv, bool details)
+/* One row: what was measured, restored, and the original, the window of each. */
+static bool row(char **paths, bool whole, demo_image shown[3], char captions[2][40])
+{
+    demo_image original, im;
+    bool ok = demo_read(paths[2], &original);
+
+    if (ok) {
+        window part = {0, 0, original.shape.dim[1], original.shape.dim[2]};
+
+        if (!whole)
+            part = busiest(&original);
+        for (size_t k = 0; k < 2 && ok; k++) {
+            double value = 0;
+
+            ok = demo_read(paths[k], &im) && score(&im, &original, &value) &&
+                 fit(&im, &original.shape, &part, &shown[k]);
+            snprintf(captions[k], 40, "%.1f dB", value);
+            demo_free(&im);
+        }
+        ok = ok && fit(&original, &original.shape, &part, &shown[2]);
+    }
+    demo_free(&original);
+    return ok;
+}
+
+static bool rows_sheet(int argc, char **argv, bool whole)
 {
     static const char *const titles[] = {"measured", "restored", "original"};
     const char *labels[ROWS];
-    demo_image original, shown[ROWS][3] = {0};
+    demo_image shown[ROWS][3] = {0};
     pjd_sheet_cell cells[3 * ROWS] = {0};
     char captions[ROWS][2][40];
     pjd_write_options w = {.overwrite = true};
-    size_t rows = (size_t)(argc - 2) / 3;
-    bool ok = demo_read(argv[1], &original);
-    window part = {0};
+    size_t rows = (size_t)(argc - 1) / 4, side = 0;
+    bool ok = true;
 
-    if (ok)
-        part = details ? busiest(&original) : (window){0, 0, original.shape.dim[1], original.shape.dim[2]};
     for (size_t r = 0; r < rows && ok; r++) {
-        char **words = argv + 2 + 3 * r;
-
-        labels[r] = words[0];
-        for (size_t k = 0; k < 2 && ok; k++) {
-            demo_image im;
-            double value = 0;
-
-            ok = demo_read(words[1 + k], &im) && score(&im, &original, &value) &&
-                 fit(&im, &original.shape, &part, &shown[r][k]);
-            snprintf(captions[r][k], sizeof captions[r][k], "%.1f dB", value);
-            cells[3 * r + k] = (pjd_sheet_cell){shown[r][k].data, shown[r][k].shape, captions[r][k]};
-            demo_free(&im);
-        }
-        ok = ok && fit(&original, &original.shape, &part, &shown[r][2]);
-        cells[3 * r + 2] = (pjd_sheet_cell){shown[r][2].data, shown[r][2].shape, NULL};
+        labels[r] = argv[1 + 4 * r];
+        ok = row(argv + 2 + 4 * r, whole, shown[r], captions[r]);
+        for (size_t k = 0; k < 3; k++)
+            cells[3 * r + k] = (pjd_sheet_cell){shown[r][k].data, shown[r][k].shape, k < 2 ? captions[r][k] : NULL};
+        if (r == 0)
+            side = shown[0][2].shape.dim[1] < shown[0][2].shape.dim[2] ? shown[0][2].shape.dim[1]
+                                                                       : shown[0][2].shape.dim[2];
     }
-    if (ok)
-        ok = pjd_sheet_write(argv[0], rows, 3, cells, labels, titles,
-                             details ? 2 * (part.h < part.w ? part.h : part.w) : 0, &w, &err) == PJD_OK;
+    /* details are drawn at least twice as large */
+    ok = ok &&
+         pjd_sheet_write(argv[0], rows, 3, cells, labels, titles, whole ? 0 : side + side / 2, &w, &err) == PJD_OK;
     for (size_t r = 0; r < rows; r++)
         for (size_t k = 0; k < 3; k++)
             free(shown[r][k].data);
-    demo_free(&original);
     return ok;
 }
 
 static bool sheet(int argc, char **argv)
 {
-    return rows_sheet(argc, argv, false);
+    return rows_sheet(argc, argv, true);
 }
 
 static bool details(int argc, char **argv)
 {
-    return rows_sheet(argc, argv, true);
+    return rows_sheet(argc, argv, false);
 }
 
 /* ---- dispatch ---- */
@@ -280,10 +317,11 @@ static bool details(int argc, char **argv)
 static int usage(void)
 {
     fputs("usage: demo prepare IN OUT [X Y WIDTH HEIGHT]\n"
+          "       demo crop IN LIKE OUT\n"
           "       demo mask LIKE OUT\n"
           "       demo paint IN MASK OUT\n"
           "       demo psnr ESTIMATE REFERENCE\n"
-          "       demo sheet|details OUT ORIGINAL [LABEL MEASURED RESTORED]...\n",
+          "       demo sheet|details OUT [LABEL MEASURED RESTORED ORIGINAL]...\n",
           stderr);
     return 2;
 }
@@ -298,13 +336,14 @@ int main(int argc, char **argv)
                     {"mask", mask, 2, 2},
                     {"paint", paint, 3, 3},
                     {"psnr", psnr, 2, 2},
-                    {"sheet", sheet, 5, 2 + 3 * ROWS},
-                    {"details", details, 5, 2 + 3 * ROWS}};
+                    {"sheet", sheet, 5, 1 + 4 * ROWS},
+                    {"details", details, 5, 1 + 4 * ROWS},
+                    {"crop", crop, 3, 3}};
 
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
         if (!strcmp(argv[1], commands[i].name)) {
             if (argc - 2 < commands[i].least || argc - 2 > commands[i].most ||
-                (commands[i].least == 5 && (argc - 4) % 3 != 0))
+                (commands[i].least == 5 && (argc - 3) % 4 != 0))
                 return usage();
             bool ok = commands[i].run(argc - 2, argv + 2);
 
