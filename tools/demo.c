@@ -96,30 +96,6 @@ out:
     return ok;
 }
 
-/* ---- crop IN LIKE OUT: the middle of IN, as large as LIKE ---- */
-
-static bool crop(int argc, char **argv)
-{
-    demo_image im, like = {0};
-    float *part = NULL;
-    bool ok = false;
-
-    (void)argc;
-    if (demo_read(argv[0], &im) && demo_read(argv[1], &like)) {
-        size_t h = im.shape.dim[1], w = im.shape.dim[2], h2 = like.shape.dim[1], w2 = like.shape.dim[2];
-        pjd_shape to = pjd_shape_chw(im.shape.dim[0], h2, w2);
-
-        if (h2 > h || w2 > w)
-            pjd_error_set(&err, PJD_ERR_SHAPE, "%zux%zu pixels do not fit into %zux%zu", w2, h2, w, h);
-        else if ((part = cut(&im, (w - w2) / 2, (h - h2) / 2, w2, h2)) != NULL)
-            ok = save(argv[2], part, &to);
-    }
-    free(part);
-    demo_free(&like);
-    demo_free(&im);
-    return ok;
-}
-
 /* ---- mask LIKE OUT: white is missing ---- */
 
 static bool mask(int argc, char **argv)
@@ -317,7 +293,6 @@ static bool details(int argc, char **argv)
 static int usage(void)
 {
     fputs("usage: demo prepare IN OUT [X Y WIDTH HEIGHT]\n"
-          "       demo crop IN LIKE OUT\n"
           "       demo mask LIKE OUT\n"
           "       demo paint IN MASK OUT\n"
           "       demo psnr ESTIMATE REFERENCE\n"
@@ -337,8 +312,7 @@ int main(int argc, char **argv)
                     {"paint", paint, 3, 3},
                     {"psnr", psnr, 2, 2},
                     {"sheet", sheet, 5, 1 + 4 * ROWS},
-                    {"details", details, 5, 1 + 4 * ROWS},
-                    {"crop", crop, 3, 3}};
+                    {"details", details, 5, 1 + 4 * ROWS}};
 
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
         if (!strcmp(argv[1], commands[i].name)) {
