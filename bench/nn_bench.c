@@ -5,7 +5,7 @@
  *
  *   nn_bench ffhq|photo [-s HxW] [-t THREADS,...] [-r RUNS] [-b auto|c|onednn] [-e] [-p] [-n BATCH]
  *
- * -e: exact precision; -p: time per layer, longest first. Prints the smallest and the median time of RUNS runs.
+ * -e: exact precision; -p: smallest time per layer, longest first. Prints the smallest and the median time of RUNS runs.
  */
 #include <math.h>
 #include <stdio.h>
@@ -187,18 +187,24 @@ static int ascending(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static void profile(const pjd_nn_plan *p, size_t runs)
+/* After each run: the smallest time of each layer. */
+static void note_layers(const pjd_nn_plan *p, layer_time *t, double *before, bool first)
 {
-    size_t n = pjd_nn_plan_layers(p);
-    layer_time *t = calloc(n, sizeof *t);
+    for (size_t i = 0; i < pjd_nn_plan_layers(p); i++) {
+        double all, now;
 
-    for (size_t i = 0; t && i < n; i++)
-        t[i].name = pjd_nn_plan_layer(p, i, &t[i].seconds);
-    if (t)
-        qsort(t, n, sizeof *t, longest_first);
-    for (size_t i = 0; t && i < n; i++)
-        printf("  %8.3f ms  %s\n", 1e3 * t[i].seconds / (double)runs, t[i].name);
-    free(t);
+        t[i].name = pjd_nn_plan_layer(p, i, &all);
+        now = all - before[i];
+        before[i] = all;
+        t[i].seconds = first || now < t[i].seconds ? now : t[i].seconds;
+    }
+}
+
+static void print_layers(layer_time *t, size_t n)
+{
+    qsort(t, n, sizeof *t, longest_first);
+    for (size_t i = 0; i < n; i++)
+        printf("  %8.3f ms  %s\n", 1e3 * t[i].seconds, t[i].name);
 }
 
 typedef struct settings {
@@ -220,6 +226,8 @@ static int measure(const settings *s, int threads)
     float t[64];
     size_t arena, packed, c;
     double cpu = 0;
+    layer_time *layers;
+    double *before;
     double *times = malloc((s->runs + 1) * sizeof *times);
     float *in = malloc(s->batch * 3 * s->h * s->w * sizeof *in), *y = malloc(s->batch * 6 * s->h * s->w * sizeof *y);
 
@@ -231,6 +239,10 @@ static int measure(const settings *s, int threads)
         fprintf(stderr, "nn_bench: %s\n", err.text);
         return 1;
     }
+    layers = calloc(pjd_nn_plan_layers(p), sizeof *layers);
+    before = calloc(pjd_nn_plan_layers(p), sizeof *before);
+    if (!layers || !before)
+        return 5;
     memcpy(in, weights(s->batch * 3 * s->h * s->w, 3), s->batch * 3 * s->h * s->w * sizeof *in);
     for (size_t i = 0; i < s->batch && i < 64; i++)
         t[i] = 500;
@@ -242,6 +254,7 @@ static int measure(const settings *s, int threads)
             return 1;
         }
         times[i] = pjd_now() - t0;
+        note_layers(p, layers, before, i <= 1);
         cpu = i == 0 || cpu_now() - c0 < cpu ? cpu_now() - c0 : cpu;
     }
     qsort(times + 1, s->runs, sizeof *times, ascending);
@@ -252,7 +265,9 @@ static int measure(const settings *s, int threads)
            s->net, s->w, s->h, s->batch, threads, 1e3 * times[1], 1e3 * times[1 + s->runs / 2], s->runs, 1e3 * cpu,
            (double)arena / 1e6, (double)packed / 1e6, (double)y[0], (double)y[s->batch * c * s->h * s->w - 1]);
     if (s->profile)
-        profile(p, s->runs + 1);
+        print_layers(layers, pjd_nn_plan_layers(p));
+    free(layers);
+    free(before);
     pjd_nn_plan_free(p);
     pjd_nn_builder_free(b);
     free(times);

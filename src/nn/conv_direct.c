@@ -103,25 +103,33 @@ static void clear(nn_step *s)
     pjd_free(d->zeros);
 }
 
-/* Input rows of all taps at output position q (of one item) into a[group * mr]. */
-static void point(const nn_step *s, const direct_priv *d, size_t item, size_t q, size_t mr, const float **a)
+/* Input rows of all taps at output position oy, ox (of one item) into a[group * mr]. */
+static void point(const nn_step *s, const direct_priv *d, size_t item, size_t oy, size_t ox, size_t mr, const float **a)
 {
     const nn_rec *r = &s->rec;
     const nn_tensor *x = &s->in[NN_X];
-    size_t oy = q / s->out.s.w, ox = q % s->out.s.w, h = x->s.h << r->up, w = x->s.w << r->up;
+    size_t h = x->s.h << r->up, w = x->s.w << r->up;
+    size_t y0 = oy * r->stride_h - r->pad_top, x0 = ox * r->stride_w - r->pad_left; /* may wrap below 0 */
 
-    for (size_t ky = 0; ky < r->kh; ky++) {
-        size_t y = oy * r->stride_h + ky - r->pad_top; /* above the picture it wraps to a huge number */
+    if (!r->up && y0 < h && x0 < w && h - y0 >= r->kh && w - x0 >= r->kw) {
+        for (size_t i = 0; i < x->segs; i++) {
+            const float *row = x->seg[i].p + ((item * h + y0) * w + x0) * x->seg[i].ld, **o = a + i * mr;
 
+            for (size_t ky = 0; ky < r->kh; ky++, row += w * x->seg[i].ld)
+                for (size_t kx = 0; kx < r->kw; kx++, o += x->segs * mr)
+                    *o = row + kx * x->seg[i].ld;
+        }
+        return;
+    }
+    for (size_t ky = 0; ky < r->kh; ky++)
         for (size_t kx = 0; kx < r->kw; kx++) {
-            size_t z = ox * r->stride_w + kx - r->pad_left;
+            size_t y = y0 + ky, z = x0 + kx;
             bool inside = y < h && z < w;
             size_t row = inside ? (item * x->s.h + (y >> r->up)) * x->s.w + (z >> r->up) : 0;
 
             for (size_t i = 0; i < x->segs; i++, a += mr)
                 *a = inside ? x->seg[i].p + row * x->seg[i].ld : d->zeros;
         }
-    }
 }
 
 typedef struct direct_job {
@@ -175,8 +183,15 @@ static void task(void *ctx, size_t i, int thread)
 
     q1 = q1 < end ? q1 : end;
     p1 = p1 < d->panels ? p1 : d->panels;
-    for (size_t q = q0; q < q1; q++)
-        point(j->s, d, item, q, mr, table + (q - q0) / mr * d->groups * mr + (q - q0) % mr);
+    for (size_t q = q0, oy = q0 / j->s->out.s.w, ox = q0 % j->s->out.s.w; q < q1; q++) {
+        const float **a = table + (q - q0) / mr * d->groups * mr + (q - q0) % mr;
+
+        point(j->s, d, item, oy, ox, mr, a);
+        if (++ox == j->s->out.s.w) {
+            ox = 0;
+            oy++;
+        }
+    }
     for (size_t panel = panel_task * d->panels_per_task; panel < p1; panel++)
         one_panel(j, table, item, q0, q1, panel);
 }

@@ -11,7 +11,7 @@
 
 #include "nn/conv.h"
 
-#define CORE_BYTES (640 << 10)         /* of inputs and products a task keeps in its core's cache */
+#define CORE_BYTES (320 << 10)         /* of inputs and products a task keeps in its core's cache */
 #define SHARED_WEIGHTS ((size_t)12 << 20) /* weights up to this stay in the shared cache between blocks */
 #define ROUND_BYTES ((size_t)10 << 20) /* of transformed inputs of one staged round */
 #define STAGED_TILES 60                /* tiles of products a staged task holds */
@@ -168,46 +168,149 @@ typedef struct wino_job {
     size_t blocks;       /* of the staged round */
 } wino_job;
 
-/* Input of tile `tile` (counted over all items) to v[point * v_stride + ...]. */
-static void tile_in(const wino_job *j, size_t tile, float *v)
+/* Position of a tile (counted over all items) in the output. */
+typedef struct tile_at {
+    size_t item, y, x;
+} tile_at;
+
+static tile_at place(const wino_priv *w, size_t tile)
+{
+    size_t item = tile / w->tiles, q = tile - item * w->tiles, row = q / w->tiles_x;
+
+    return (tile_at){item, row * w->m, (q - row * w->tiles_x) * w->m};
+}
+
+static void next_tile(const wino_priv *w, tile_at *t)
+{
+    t->x += w->m;
+    if (t->x < w->tiles_x * w->m)
+        return;
+    t->x = 0;
+    t->y += w->m;
+    if (t->y < w->tiles / w->tiles_x * w->m)
+        return;
+    t->y = 0;
+    t->item++;
+}
+
+/* Where the inputs of tile t lie in one piece; outside of the picture: zeros. */
+static void point(const wino_job *j, const tile_at *t, const struct nn_seg *g, const float **src)
 {
     const nn_tensor *x = &j->s->in[NN_X];
     const nn_rec *r = &j->s->rec;
-    size_t m = j->w->m, side = m + 2, item = tile / j->w->tiles, q = tile % j->w->tiles;
-    size_t y0 = q / j->w->tiles_x * m - r->pad_top, x0 = q % j->w->tiles_x * m - r->pad_left; /* may wrap below 0 */
-    size_t h = x->s.h << r->up, w = x->s.w << r->up;
-    const float *src[36];
+    size_t side = j->w->m + 2, y0 = t->y - r->pad_top, x0 = t->x - r->pad_left; /* may wrap below 0 */
+    size_t h = x->s.h << r->up, w = x->s.w << r->up, column[6];
+    const float *first = g->p + t->item * x->s.h * x->s.w * g->ld;
 
-    for (size_t i = 0; i < x->segs; i++) {
-        const struct nn_seg *g = &x->seg[i];
+    if (!r->up && y0 < h && x0 < w && h - y0 >= side && w - x0 >= side) {
+        for (size_t a = 0; a < side; a++) {
+            const float *row = first + ((y0 + a) * w + x0) * g->ld;
 
-        for (size_t a = 0; a < side; a++)
-            for (size_t b = 0; b < side; b++) {
-                size_t iy = y0 + a, ix = x0 + b;
+            for (size_t b = 0; b < side; b++)
+                *src++ = row + b * g->ld;
+        }
+        return;
+    }
+    for (size_t b = 0; b < side; b++)
+        column[b] = x0 + b < w ? ((x0 + b) >> r->up) * g->ld : SIZE_MAX;
+    for (size_t a = 0; a < side; a++) {
+        bool inside = y0 + a < h;
+        const float *row = first + (inside ? ((y0 + a) >> r->up) * x->s.w * g->ld : 0);
 
-                src[a * side + b] = iy < h && ix < w
-                                        ? g->p + ((item * x->s.h + (iy >> r->up)) * x->s.w + (ix >> r->up)) * g->ld
-                                        : j->w->zeros;
-            }
-        (m == 4 ? j->p->kernels->wino4_input : j->p->kernels->wino2_input)(g->c, src, v, j->w->v_stride);
-        v += g->c;
+        for (size_t b = 0; b < side; b++)
+            *src++ = inside && column[b] != SIZE_MAX ? row + column[b] : j->w->zeros;
     }
 }
 
+/* Transformed inputs of a tile to v[point * v_stride + ...]. */
+static void tile_in(const wino_job *j, const tile_at *t, float *v)
+{
+    const nn_tensor *x = &j->s->in[NN_X];
+    const float *src[36];
+
+    for (size_t i = 0; i < x->segs; i++) {
+        point(j, t, &x->seg[i], src);
+        (j->w->m == 4 ? j->p->kernels->wino4_input : j->p->kernels->wino2_input)(x->seg[i].c, src, v, j->w->v_stride);
+        v += x->seg[i].c;
+    }
+}
+
+static void tile_out(const wino_job *j, const tile_at *t, size_t n0, size_t cols, const float *products)
+{
+    const pjd_kernels *k = j->p->kernels;
+    const nn_step *s = j->s;
+    const nn_tensor *res = &s->in[NN_RESIDUAL], *b2 = &s->in[NN_BIAS2];
+    size_t oc = s->out.s.c, at = ((t->item * s->out.s.h + t->y) * s->out.s.w + t->x) * oc + n0;
+    pjd_wino_out o = {.y = s->out.seg[0].p + at, .ld_x = oc, .ld_y = s->out.s.w * oc, .h = s->out.s.h - t->y,
+                      .w = s->out.s.w - t->x, .bias = j->w->bias ? j->w->bias + n0 : NULL,
+                      .bias2 = b2->segs ? b2->seg[0].p + t->item * oc + n0 : NULL,
+                      .add = res->segs ? res->seg[0].p + at : NULL, .act = (pjd_kact)s->rec.act};
+
+    (j->w->m == 4 ? k->wino4_output : k->wino2_output)(cols, products, j->w->p_stride, &o);
+}
+
+/* Ask for the lines of n floats at p. */
+static inline void fetch(const float *p, size_t n)
+{
+    for (size_t i = 0; i < n; i += 16)
+        __builtin_prefetch(p + i, 0, 2);
+}
+
+/*
+ * While the products of one block run in the core's cache, memory is idle: ask for what comes next, a tile at a time.
+ * `ahead`: the tile whose inputs will be wanted, if there is one. Columns that the tile before it has are left out.
+ */
+static void fetch_inputs(const wino_job *j, size_t ahead)
+{
+    const nn_tensor *x = &j->s->in[NN_X];
+    size_t up = j->s->rec.up, m = j->w->m, y0, y1, x0, x1;
+    tile_at t;
+
+    if (ahead >= j->p->batch * j->w->tiles)
+        return;
+    t = place(j->w, ahead);
+    y0 = t.y < j->s->rec.pad_top ? 0 : (t.y - j->s->rec.pad_top) >> up;
+    y1 = ((t.y - j->s->rec.pad_top + m + 1) >> up) + 1;
+    x0 = (t.x - j->s->rec.pad_left + 2) >> up;
+    x1 = x0 + (m >> up);
+    y1 = y1 < x->s.h ? y1 : x->s.h;
+    x1 = x1 < x->s.w ? x1 : x->s.w;
+    for (size_t i = 0; i < x->segs; i++)
+        for (size_t a = y0; a < y1 && x0 < x1; a++)
+            fetch(x->seg[i].p + ((t.item * x->s.h + a) * x->s.w + x0) * x->seg[i].ld, (x1 - x0) * x->seg[i].ld);
+}
+
+static void fetch_outputs(const wino_job *j, size_t tile, size_t n0, size_t cols)
+{
+    const nn_step *s = j->s;
+    const struct nn_seg *g = s->in[NN_RESIDUAL].segs ? &s->in[NN_RESIDUAL].seg[0] : &s->out.seg[0];
+    tile_at t = place(j->w, tile);
+
+    for (size_t a = t.y; a < t.y + j->w->m && a < s->out.s.h; a++)
+        for (size_t b = t.x; b < t.x + j->w->m && b < s->out.s.w; b++)
+            fetch(g->p + ((t.item * s->out.s.h + a) * s->out.s.w + b) * g->ld + n0, cols);
+}
+
 /* Products of n tiles of transformed inputs with one panel, and their way to the output. */
-static void tiles_out(const wino_job *j, size_t tile, size_t n, const float *v, size_t panel, float *products)
+static void tiles_out(const wino_job *j, size_t tile, size_t n, const float *v, size_t panel, float *products, size_t ahead)
 {
     const pjd_kernels *k = j->p->kernels;
     const wino_priv *w = j->w;
-    const nn_step *s = j->s;
-    size_t c = s->in[NN_X].s.c, oc = s->out.s.c, n0 = panel * k->nr, cols = oc - n0 < k->nr ? oc - n0 : k->nr;
-    size_t width = pjd_panel_width(k->nr, cols);
+    size_t c = j->s->in[NN_X].s.c, oc = j->s->out.s.c, n0 = panel * k->nr, cols = oc - n0 < k->nr ? oc - n0 : k->nr;
+    size_t width = pjd_panel_width(k->nr, cols), asked = 0, half = w->points / 2;
     const pjd_epilogue none = {0};
     const float *a[PJD_MR_MAX];
+    tile_at t = place(w, tile);
 
     for (size_t x = 0; x < w->points; x++) {
         const float *b = w->weight + (n0 * w->points + x * width) * c;
 
+        /* in the second half: weights passing through the cache would throw out what came earlier */
+        for (; x >= half && asked * (w->points - half) < (x + 1 - half) * n && asked < n; asked++) {
+            fetch_outputs(j, tile + asked, n0, cols);
+            if (ahead != SIZE_MAX)
+                fetch_inputs(j, ahead + asked);
+        }
         for (size_t i = 0; i < n; i += k->mr) {
             size_t rows = n - i < k->mr ? n - i : k->mr;
 
@@ -216,17 +319,8 @@ static void tiles_out(const wino_job *j, size_t tile, size_t n, const float *v, 
             k->gemm(rows, 1, &c, a, b, width, products + x * w->p_stride + i * width, width, &none);
         }
     }
-    for (size_t i = 0; i < n; i++) {
-        size_t item = (tile + i) / w->tiles, q = (tile + i) % w->tiles, y = q / w->tiles_x * w->m;
-        size_t z = q % w->tiles_x * w->m, at = ((item * s->out.s.h + y) * s->out.s.w + z) * oc + n0;
-        const nn_tensor *res = &s->in[NN_RESIDUAL], *b2 = &s->in[NN_BIAS2];
-        pjd_wino_out o = {.y = s->out.seg[0].p + at, .ld_x = oc, .ld_y = s->out.s.w * oc, .h = s->out.s.h - y,
-                          .w = s->out.s.w - z, .bias = w->bias ? w->bias + n0 : NULL,
-                          .bias2 = b2->segs ? b2->seg[0].p + item * oc + n0 : NULL,
-                          .add = res->segs ? res->seg[0].p + at : NULL, .act = (pjd_kact)s->rec.act};
-
-        (w->m == 4 ? k->wino4_output : k->wino2_output)(cols, products + i * width, w->p_stride, &o);
-    }
+    for (size_t i = 0; i < n; i++, next_tile(w, &t))
+        tile_out(j, &t, n0, cols, products + i * width);
 }
 
 static void fused_task(void *ctx, size_t task, int thread)
@@ -236,18 +330,23 @@ static void fused_task(void *ctx, size_t task, int thread)
     size_t first = task * w->block, all = j->p->batch * w->tiles, n = all - first < w->block ? all - first : w->block;
     float *v = j->v + (size_t)thread * w->v_room, *products = j->products + (size_t)thread * w->p_room;
 
-    for (size_t i = 0; i < n; i++)
-        tile_in(j, first + i, v + i * j->s->in[NN_X].s.c);
+    tile_at t = place(w, first);
+
+    for (size_t i = 0; i < n; i++, next_tile(w, &t))
+        tile_in(j, &t, v + i * j->s->in[NN_X].s.c);
     for (size_t panel = 0; panel < w->panels; panel++)
-        tiles_out(j, first, n, v, panel, products);
+        tiles_out(j, first, n, v, panel, products,
+                  panel + 1 == w->panels ? first + (size_t)j->p->threads * w->block : SIZE_MAX);
 }
 
 static void staged_in_task(void *ctx, size_t task, int thread)
 {
     const wino_job *j = ctx;
 
+    tile_at t = place(j->w, j->first + task);
+
     (void)thread;
-    tile_in(j, j->first + task, j->v + task * j->s->in[NN_X].s.c);
+    tile_in(j, &t, j->v + task * j->s->in[NN_X].s.c);
 }
 
 static void staged_out_task(void *ctx, size_t task, int thread)
@@ -256,7 +355,8 @@ static void staged_out_task(void *ctx, size_t task, int thread)
     size_t panel = task / j->blocks, at = task % j->blocks * j->w->block;
 
     tiles_out(j, j->first + at, j->count - at < j->w->block ? j->count - at : j->w->block,
-              j->v + at * j->s->in[NN_X].s.c, panel, j->products + (size_t)thread * j->w->p_room);
+              j->v + at * j->s->in[NN_X].s.c, panel, j->products + (size_t)thread * j->w->p_room,
+              SIZE_MAX);
 }
 
 static pjd_status run(pjd_nn_plan *p, nn_step *s, pjd_error *err)

@@ -2,6 +2,7 @@
 /* Plans: one arena, packed weights, steps in the order of the record. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "nn/dnnl_shim.h"
 #include "nn/internal.h"
@@ -17,9 +18,23 @@ const nn_class *const pjd_nn_classes[NN_OPS] = {
     [NN_UP] = &pjd_nn_class_up,         [NN_ACT] = &pjd_nn_class_act,   [NN_ATTN] = &pjd_nn_class_attn,
 };
 
+/* Large blocks are walked in long strides: pages of 2 MB save most of the address translation. Only a hint. */
+static void want_large_pages(void *p, size_t bytes)
+{
+#ifdef MADV_HUGEPAGE
+    const size_t page = (size_t)2 << 20;
+    uintptr_t from = ((uintptr_t)p + page - 1) / page * page, to = ((uintptr_t)p + bytes) / page * page;
+
+    if (p && to > from)
+        (void)madvise((void *)from, to - from, MADV_HUGEPAGE);
+#endif
+}
+
 float *pjd_nn_weights(pjd_nn_plan *p, size_t floats)
 {
     float *w = pjd_alloc(floats, sizeof *w);
+
+    want_large_pages(w, floats * sizeof *w);
 
     if (w)
         p->weight_bytes += floats * sizeof *w;
@@ -109,6 +124,7 @@ pjd_status pjd_nn_plan_make(pjd_nn_builder *b, pjd_nn_value output, const pjd_nn
     p->kernels = g.kernels;
     p->arena_bytes = g.arena_bytes;
     p->arena = pjd_alloc(g.arena_bytes, 1);
+    want_large_pages(p->arena, g.arena_bytes);
     p->steps = pjd_alloc_zero(g.rec_count, sizeof *p->steps);
     if (!p->arena || !p->steps) {
         st = pjd_error_nomem(err, "network", g.arena_bytes);
