@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The forms of a blur. All of them compute y[i] = sum_j k[j] X[i + centre - j] for some extension X of x beyond its border.
+ * The forms of a blur. All of them compute y[i] = sum_j k[j] X[i + centre - j] for some extension X of x beyond its
+ * border.
  *
  *   periodic            Fourier basis: everything in closed form, spectral form
  *   reflect, symmetric  cosine basis: everything in closed form, spectral form
  *   zero and auto, rank-one kernel, sides up to PJD_BLUR_DENSE: two small singular value decompositions, spectral form
  *   everything else     preconditioned conjugate gradients
  *
- * auto: X = x, which is larger than y by the kernel less one pixel; y is the part of the convolution that x determines.
+ * auto: X = x, which is larger than y by the kernel less one pixel; y is the part of the convolution that x
+ * determines.
  *
  * Singular values below PJD_BLUR_FLOOR of the largest count as zero: what they carry is below float32's rounding of
  * the rest, and dividing by them would bring that rounding into the picture.
@@ -22,7 +24,12 @@
 #define PJD_BLUR_FLOOR 1e-4
 enum { PJD_BLUR_DENSE = 1024 };
 
-typedef enum pjd_boundary { PJD_BOUNDARY_AUTO = 0, PJD_BOUNDARY_REFLECT, PJD_BOUNDARY_ZERO, PJD_BOUNDARY_PERIODIC } pjd_boundary;
+typedef enum pjd_boundary {
+    PJD_BOUNDARY_AUTO = 0,
+    PJD_BOUNDARY_REFLECT,
+    PJD_BOUNDARY_ZERO,
+    PJD_BOUNDARY_PERIODIC
+} pjd_boundary;
 
 typedef struct pjd_blur_options {
     pjd_boundary boundary;
@@ -50,19 +57,20 @@ static inline double pjd_blur_gain(const pjd_psf *psf)
 /* s *= t, or conj(t), over `blocks` blocks of LANES complex numbers. */
 void pjd_spectrum_multiply(float *s, const float *t, bool conjugate, size_t blocks);
 /* The kernel's transform on a grid; entry (i, j) of the kernel lies at (i - top, j - left) modulo the grid. */
-pjd_status pjd_blur_transfer(const pjd_psf *psf, const pjd_fft2 *f, size_t top, size_t left, float **out, pjd_error *err);
+pjd_status pjd_blur_transfer(const pjd_psf *psf, const pjd_fft2 *f, size_t top, size_t left, float **out,
+                             pjd_error *err);
 
 /* ---- blur_general.c, shared with blur_svd.c ---- */
 
 typedef struct pjd_svd pjd_svd;
 
 typedef struct pjd_blur {
-    size_t c, h, w, xh, xw;      /* y is [c, h, w], x is [c, xh, xw] */
-    size_t ch, cw;               /* X: h + kernel - 1 */
-    size_t *rows, *cols;         /* rows of X -> rows of x, SIZE_MAX outside; NULL: X is x */
-    pjd_fft2 f;                  /* on a grid that holds X */
-    float *transfer, *power;     /* H as a spectrum, |H|^2 as [blocks][LANES] */
-    double top;                  /* largest |H|^2 */
+    size_t c, h, w, xh, xw;  /* y is [c, h, w], x is [c, xh, xw] */
+    size_t ch, cw;           /* X: h + kernel - 1 */
+    size_t *rows, *cols;     /* rows of X -> rows of x, SIZE_MAX outside; NULL: X is x */
+    pjd_fft2 f;              /* on a grid that holds X */
+    float *transfer, *power; /* H as a spectrum, |H|^2 as [blocks][LANES] */
+    double top;              /* largest |H|^2 */
     double gain;
     pjd_blur_options opt;
     pjd_svd *svd;

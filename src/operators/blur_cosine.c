@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Half-sample reflection of a kernel that is symmetric in both axes: the orthonormal DCT-II diagonalises it, with eigenvalues
- * sum k[i,j] cos(pi a (i - cy) / h) cos(pi b (j - cx) / w) (Strang, "The discrete cosine transform", 1999). V is the DCT's basis,
- * U the same with the eigenvalue's sign.
+ * Half-sample reflection of a kernel that is symmetric in both axes: the orthonormal DCT-II diagonalises it, with
+ * eigenvalues sum k[i,j] cos(pi a (i - cy) / h) cos(pi b (j - cx) / w) (Strang, "The discrete cosine transform",
+ * 1999). V is the DCT's basis, U the same with the eigenvalue's sign.
  */
 #include <math.h>
 #include <string.h>

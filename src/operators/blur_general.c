@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Blurs with any border: X = extension of x, then the part of the periodic convolution on a larger grid that is right. */
+/* Blurs with any border: extend x to X, convolve periodically on a larger grid, keep the part that is right. */
 #include <math.h>
 #include <string.h>
 
@@ -113,10 +113,10 @@ static void normal(const pjd_blur *b, const float *from, float *to, double lambd
 }
 
 /*
- * x += A* u, (A A* + lambda) u = scale y - A x. The preconditioner is the periodic blur's inverse on the grid: what it misses is
- * the border. The weights are floored, the preconditioner's more: below, rounding (and for auto the freedom of the
- * unseen border) is amplified faster than the picture gains. In trials on photographs with 8-bit rounding, more than a
- * few steps at a smaller weight made the result worse.
+ * x += A* u, (A A* + lambda) u = scale y - A x. The preconditioner is the periodic blur's inverse on the grid: what it
+ * misses is the border. The weights are floored, the preconditioner's more: below, rounding (and for auto the freedom
+ * of the unseen border) is amplified faster than the picture gains. In trials on photographs with 8-bit rounding, more
+ * than a few steps at a smaller weight made the result worse.
  */
 static void correct_plane(const pjd_blur *b, float *x, const float *y, double scale, double lambda, float *work)
 {
@@ -311,8 +311,8 @@ static pjd_status fill(pjd_blur *b, const pjd_psf *psf, const pjd_shape *x, cons
 pjd_status pjd_blur_general(const pjd_psf *psf, const pjd_blur_options *opt, const pjd_shape *x, const pjd_shape *y,
                             pjd_operator **out, pjd_error *err)
 {
-#define COMMON                                                                                                           \
-    .apply = apply, .adjoint = adjoint, .project = project, .prox = prox, .noise_gain = noise_gain, .guess = guess,      \
+#define COMMON                                                                                                         \
+    .apply = apply, .adjoint = adjoint, .project = project, .prox = prox, .noise_gain = noise_gain, .guess = guess,    \
     .destroy = destroy
     static const pjd_op_vtbl iterative = {COMMON};
     static const pjd_op_vtbl dense = {COMMON, .to_spectral = to_spectral, .from_spectral = from_spectral, .data = data};

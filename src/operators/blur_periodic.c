@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Periodic blur. The columns of V are the real Fourier vectors of length 1: per channel, coordinate [i][2k-1] is sqrt(2) times
- * the real part of coefficient (i, k) of the orthonormal transform and [i][2k] of its imaginary part; column 0 and, for even w,
- * column w-1 hold the coefficients with k = 0 and k = w/2, of which (i, k) and (h-i, k) are conjugates: the real part lies at
- * i, the imaginary part at h-i.
+ * Periodic blur. The columns of V are the real Fourier vectors of length 1: per channel, coordinate [i][2k-1] is
+ * sqrt(2) times the real part of coefficient (i, k) of the orthonormal transform and [i][2k] of its imaginary part;
+ * column 0 and, for even w, column w-1 hold the coefficients with k = 0 and k = w/2, of which (i, k) and (h-i, k) are
+ * conjugates: the real part lies at i, the imaginary part at h-i.
  */
 #include <math.h>
 
@@ -34,7 +34,8 @@ void pjd_spectrum_multiply(float *s, const float *t, bool conjugate, size_t bloc
     }
 }
 
-pjd_status pjd_blur_transfer(const pjd_psf *psf, const pjd_fft2 *f, size_t top, size_t left, float **out, pjd_error *err)
+pjd_status pjd_blur_transfer(const pjd_psf *psf, const pjd_fft2 *f, size_t top, size_t left, float **out,
+                             pjd_error *err)
 {
     size_t n = f->h * f->w, total = n + pjd_fft2_work(f);
     float *grid = pjd_alloc_zero(total, sizeof *grid);

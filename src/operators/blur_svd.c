@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A kernel of rank one blurs columns by B and rows by C, Y = B X C', so two small decompositions B = U S V' are those of the
- * picture. B is h x xh: square for a zero border, wider where x reaches beyond y (then V has vectors that nothing sees).
- * V and S^2 come from B'B: squaring costs nothing here, for float64 resolves S down to 1e-8 of the largest and values below
- * 1e-4 count as zero anyway.
+ * A kernel of rank one blurs columns by B and rows by C, Y = B X C', so two small decompositions B = U S V' are those
+ * of the picture. B is h x xh: square for a zero border, wider where x reaches beyond y (then V has vectors that
+ * nothing sees). V and S^2 come from B'B: squaring costs nothing here, for float64 resolves S down to 1e-8 of the
+ * largest and values below 1e-4 count as zero anyway.
  */
 #include <math.h>
 #include <string.h>
@@ -12,9 +12,9 @@
 #include "dense.h"
 
 typedef struct axis {
-    size_t n, m, rank;       /* columns and rows of B, singular values above the floor */
-    float *v, *vt, *u, *ut;  /* V [n, n], V', U [m, rank], U' */
-    double *s;               /* [n], largest first, 0 from rank on */
+    size_t n, m, rank;      /* columns and rows of B, singular values above the floor */
+    float *v, *vt, *u, *ut; /* V [n, n], V', U [m, rank], U' */
+    double *s;              /* [n], largest first, 0 from rank on */
 } axis;
 
 struct pjd_svd {

@@ -96,8 +96,9 @@ static pjd_status check(const char *name, const pjd_operator_callbacks *cb, bool
 static pjd_status copy_singular(pjd_operator *op, custom *c, pjd_error *err)
 {
     if (c->cb.count != op->nx)
-        return pjd_error_set(err, PJD_ERR_SHAPE, "%s: expected as many spectral coordinates as x has elements, %zu, found %zu",
-                             op->name, op->nx, c->cb.count);
+        return pjd_error_set(err, PJD_ERR_SHAPE,
+                             "%s: expected as many spectral coordinates as x has elements, %zu, found %zu", op->name,
+                             op->nx, c->cb.count);
     for (size_t i = 0; i < op->nx; i++)
         if (!(c->cb.singular[i] >= 0.0f && isfinite(c->cb.singular[i])))
             return pjd_error_set(err, PJD_ERR_ARG, "%s: singular value %zu is negative or not finite", op->name, i);

@@ -19,12 +19,14 @@ size_t pjd_gemm_work(size_t k)
 }
 
 /* ROWS x PANEL of c; every element is one sum in the order of k, whatever the width of a register. */
-static inline __attribute__((always_inline)) void block(size_t k, const float *a, size_t lda, const float *panel, float *c)
+static inline __attribute__((always_inline)) void block(size_t k, const float *a, size_t lda, const float *panel,
+                                                        float *c)
 {
     vec s[ROWS][2] = {{{0}}};
 
     for (size_t p = 0; p < k; p++) {
-        vec b0 = *(const loose *)(const void *)(panel + p * PANEL), b1 = *(const loose *)(const void *)(panel + p * PANEL + HALF);
+        vec b0 = *(const loose *)(const void *)(panel + p * PANEL),
+            b1 = *(const loose *)(const void *)(panel + p * PANEL + HALF);
 
         for (size_t i = 0; i < ROWS; i++) {
             s[i][0] += a[i * lda + p] * b0;
@@ -43,7 +45,8 @@ static void block_plain(size_t k, const float *a, size_t lda, const float *panel
 }
 
 #if defined(__x86_64__)
-__attribute__((target("avx2"))) static void block_avx2(size_t k, const float *a, size_t lda, const float *panel, float *c)
+__attribute__((target("avx2"))) static void block_avx2(size_t k, const float *a, size_t lda, const float *panel,
+                                                       float *c)
 {
     block(k, a, lda, panel, c);
 }
@@ -89,8 +92,8 @@ static void column_panel(const product *t, size_t first, float *panel)
     }
 }
 
-void pjd_gemm(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float *c, size_t ldc,
-              float *work)
+void pjd_gemm(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float *c,
+              size_t ldc, float *work)
 {
     int threads = omp_get_max_threads() < SLOTS ? omp_get_max_threads() : SLOTS;
     product t = {m, n, k, lda, ldb, ldc, a, b, c, pick_block()};
@@ -100,7 +103,7 @@ void pjd_gemm(size_t m, size_t n, size_t k, const float *a, size_t lda, const fl
         column_panel(&t, first, work + (size_t)omp_get_thread_num() * k * PANEL);
 }
 
-/* ---- eigenvalues: Householder to tridiagonal form, then implicit QL (Golub and Van Loan, "Matrix Computations", 8.3) ---- */
+/* ---- eigenvalues: Householder to tridiagonal form, implicit QL (Golub and Van Loan, "Matrix Computations", 8.3) ---- */
 
 static double dot(const double *a, const double *b, size_t n)
 {
@@ -116,8 +119,8 @@ static double dot(const double *a, const double *b, size_t n)
 }
 
 /*
- * A <- H A H with H = I - beta v v', v on entries k+1 .. n-1 (kept in row k of `reflectors`, whose entry k is beta), so that
- * row k of A has one entry beside the diagonal: off[k].
+ * A <- H A H with H = I - beta v v', v on entries k+1 .. n-1 (kept in row k of `reflectors`, whose entry k is beta),
+ * so that row k of A has one entry beside the diagonal: off[k].
  */
 static void reduce_step(size_t n, double *a, size_t k, double *reflectors, double *p, double *off)
 {
@@ -224,7 +227,8 @@ static pjd_status ql(size_t n, double *d, double *e, double *vectors, pjd_error 
             if (m == l)
                 break;
             if (k == 100)
-                return pjd_error_set(err, PJD_ERR_BACKEND, "deblur: the eigenvalues of a %zux%zu matrix did not converge", n, n);
+                return pjd_error_set(err, PJD_ERR_BACKEND,
+                                     "deblur: the eigenvalues of a %zux%zu matrix did not converge", n, n);
             sweep(n, l, m, d, e, vectors);
         }
     return PJD_OK;
@@ -251,7 +255,8 @@ static void sort_descending(size_t n, double *values, double *vectors, double *s
 
 pjd_status pjd_symmetric_eigen(size_t n, double *a, double *values, double *vectors, pjd_error *err)
 {
-    double *reflectors = pjd_alloc_zero(n * n, sizeof *reflectors), *p = pjd_alloc(n, sizeof *p), *off = pjd_alloc_zero(n, sizeof *off);
+    double *reflectors = pjd_alloc_zero(n * n, sizeof *reflectors), *p = pjd_alloc(n, sizeof *p),
+           *off = pjd_alloc_zero(n, sizeof *off);
     pjd_status st;
 
     if (!reflectors || !p || !off) {

@@ -10,11 +10,12 @@
 
 /* c [m, n] = a [m, k] b [k, n], ld* floats a row; work: pjd_gemm_work(k) floats. c overlaps neither a nor b. */
 size_t pjd_gemm_work(size_t k);
-void pjd_gemm(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float *c, size_t ldc,
-              float *work);
+void pjd_gemm(size_t m, size_t n, size_t k, const float *a, size_t lda, const float *b, size_t ldb, float *c,
+              size_t ldc, float *work);
 
 /*
- * Eigenvalues, largest first, and eigenvectors (rows of vectors [n, n]) of the symmetric matrix a [n, n], which is destroyed.
+ * Eigenvalues, largest first, and eigenvectors (rows of vectors [n, n]) of the symmetric matrix a [n, n], which is
+ * destroyed.
  */
 pjd_status pjd_symmetric_eigen(size_t n, double *a, double *values, double *vectors, pjd_error *err);
 

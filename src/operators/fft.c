@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Self-sorting (Stockham) transforms with radices 4, 2, 3, 5, 7, 11, 13, and Bluestein's chirp for other primes. See Van Loan,
- * "Computational Frameworks for the Fast Fourier Transform", 1.7 and 4.2.
+ * Self-sorting (Stockham) transforms with radices 4, 2, 3, 5, 7, 11, 13, and Bluestein's chirp for other primes. See
+ * Van Loan, "Computational Frameworks for the Fast Fourier Transform", 1.7 and 4.2.
  */
 #include "fft.h"
 
@@ -15,7 +15,7 @@ typedef float vec __attribute__((vector_size(HALF * sizeof(float))));
 typedef float loose __attribute__((vector_size(HALF * sizeof(float)), aligned(sizeof(float)), may_alias));
 
 typedef struct stage {
-    size_t radix, m, s; /* the current length is radix * m; s sub-transforms interleave */
+    size_t radix, m, s;   /* the current length is radix * m; s sub-transforms interleave */
     const float *twiddle; /* [m][radix - 1][2] */
 } stage;
 
@@ -57,7 +57,8 @@ INLINE void radix2(const stage *t, const float *x, float *y, size_t re)
         for (size_t q = 0; q < t->s; q++)
             for (size_t g = 0; g < 2; g++) {
                 size_t e0 = q + t->s * p, e1 = e0 + t->s * t->m, o = q + t->s * 2 * p;
-                vec ar = *at(x, e0, re, g), ai = *at(x, e0, 1 - re, g), br = *at(x, e1, re, g), bi = *at(x, e1, 1 - re, g);
+                vec ar = *at(x, e0, re, g), ai = *at(x, e0, 1 - re, g), br = *at(x, e1, re, g),
+                    bi = *at(x, e1, 1 - re, g);
                 vec sr = ar + br, si = ai + bi, dr = ar - br, di = ai - bi;
 
                 store_twisted(y, o, re, g, &sr, &si, one);
@@ -97,7 +98,8 @@ typedef struct roots {
     float c[LARGEST_RADIX], s[LARGEST_RADIX];
 } roots;
 
-INLINE void odd_at(const stage *t, const float *x, float *y, size_t re, size_t r, const roots *k, size_t p, size_t q, size_t g)
+INLINE void odd_at(const stage *t, const float *x, float *y, size_t re, size_t r, const roots *k, size_t p, size_t q,
+                   size_t g)
 {
     size_t im = 1 - re, step = t->s * t->m, e = q + t->s * p, o = q + t->s * r * p, half = (r - 1) / 2;
     vec ar[LARGEST_RADIX / 2], ai[LARGEST_RADIX / 2], br[LARGEST_RADIX / 2], bi[LARGEST_RADIX / 2];
@@ -213,7 +215,8 @@ static void twist(float *to, const float *from, const float *c, size_t n, size_t
     for (size_t e = 0; e < n; e++) {
         const float *a = from + e * PJD_FFT_ELEMENT + re * PJD_FFT_LANES;
         const float *b = from + e * PJD_FFT_ELEMENT + (1 - re) * PJD_FFT_LANES;
-        float *p = to + e * PJD_FFT_ELEMENT + re * PJD_FFT_LANES, *q = to + e * PJD_FFT_ELEMENT + (1 - re) * PJD_FFT_LANES;
+        float *p = to + e * PJD_FFT_ELEMENT + re * PJD_FFT_LANES,
+              *q = to + e * PJD_FFT_ELEMENT + (1 - re) * PJD_FFT_LANES;
 
         for (size_t l = 0; l < PJD_FFT_LANES; l++) {
             float x = a[l], y = b[l];

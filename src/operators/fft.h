@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fourier and cosine transforms of any size, many lines at a time: PJD_FFT_LANES lines advance together, one per vector lane,
- * so that every loop is a vector loop and no size is special. Nothing is allocated after a plan is made, and the bytes of a
- * result depend neither on the number of threads nor on the processor. (KISS FFT, the obvious choice, allocates in the
- * transform for factors above 5, takes time quadratic in them, and works on one line at a time.)
+ * Fourier and cosine transforms of any size, many lines at a time: PJD_FFT_LANES lines advance together, one per vector
+ * lane, so that every loop is a vector loop and no size is special. Nothing is allocated after a plan is made, and the
+ * bytes of a result depend neither on the number of threads nor on the width of the processor's registers. (KISS FFT,
+ * the obvious choice, allocates in the transform for factors above 5, takes time quadratic in them, and works on one
+ * line at a time.)
  */
 #ifndef PJD_OP_FFT_H
 #define PJD_OP_FFT_H
@@ -17,7 +18,7 @@ enum { PJD_FFT_LANES = 16, PJD_FFT_ELEMENT = 2 * PJD_FFT_LANES };
 typedef struct pjd_fft pjd_fft;
 
 pjd_status pjd_fft_create(size_t n, pjd_fft **out, pjd_error *err);
-void pjd_fft_free(pjd_fft *f); /* NULL is fine */
+void pjd_fft_free(pjd_fft *f);         /* NULL is fine */
 size_t pjd_fft_work(const pjd_fft *f); /* floats */
 /* X_k = sum_j x_j exp(-+ 2 pi i j k / n), not scaled. */
 void pjd_fft_forward(const pjd_fft *f, float *z, float *work);
@@ -26,7 +27,7 @@ void pjd_fft_backward(const pjd_fft *f, float *z, float *work);
 /* The smallest size >= n that has no factor above 7. 0 when there is none. */
 size_t pjd_fft_good_size(size_t n);
 
-/* ---- two dimensions, real: [h, w] <-> half spectrum, columns 0 .. w/2 in groups of LANES: s[group][h][2][LANES] ---- */
+/* ---- two dimensions, real: [h, w] <-> columns 0 .. w/2 in groups of LANES, s[group][h][2][LANES] ---- */
 
 typedef struct pjd_fft2 {
     size_t h, w, columns, groups; /* columns = w/2 + 1 */
@@ -43,9 +44,11 @@ static inline size_t pjd_fft2_at(const pjd_fft2 *f, size_t i, size_t k)
     return ((k / PJD_FFT_LANES) * f->h + i) * PJD_FFT_ELEMENT + k % PJD_FFT_LANES;
 }
 /* Unscaled. x has `stride` floats a row and only its first rows x cols are read; the rest of [h, w] counts as 0. */
-void pjd_fft2_forward(const pjd_fft2 *f, const float *x, size_t stride, size_t rows, size_t cols, float *s, float *work);
+void pjd_fft2_forward(const pjd_fft2 *f, const float *x, size_t stride, size_t rows, size_t cols, float *s,
+                      float *work);
 /*
- * x = scale * inverse, destroys s; the window of rows x cols that starts at (top, left) is written to x (or added to it).
+ * x = scale * inverse, destroys s; the window of rows x cols that starts at (top, left) is written to x (or added to
+ * it).
  */
 typedef struct pjd_window {
     size_t top, left, rows, cols, stride;

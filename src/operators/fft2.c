@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Two-dimensional transforms: blocks of lines are gathered into the layout of fft.c, two real lines to a complex one. */
+/* Two dimensions: blocks of lines are gathered into the layout of fft.c, two real lines to a complex one. */
 #include <math.h>
 #include <omp.h>
 #include <string.h>
@@ -15,8 +15,9 @@ typedef struct lines {
 } lines;
 
 /*
- * z[place(i)][lane] = element i of line first + 2 lane (real part) or first + 2 lane + 1 (imaginary part); missing lines
- * and elements from m->n to n are 0. place is the identity, or puts even elements first and odd ones last, backwards.
+ * z[place(i)][lane] = element i of line first + 2 lane (real part) or first + 2 lane + 1 (imaginary part); missing
+ * lines and elements from m->n to n are 0. place is the identity, or puts even elements first and odd ones last,
+ * backwards.
  */
 static size_t place(size_t i, size_t n, bool folded)
 {
@@ -192,9 +193,9 @@ static void pack(const pjd_fft2 *f, const float *group, size_t k0, size_t first,
             float or = odd[0][j][l], oi = alone ? 0.0f : odd[1][j][l];
 
             a[l] = er - oi;
-            a[L + l] = ei + or;
+            a[L + l] = ei + or ;
             b[l] = er + oi;
-            b[L + l] = or - ei;
+            b[L + l] = or -ei;
         }
     }
 }
@@ -320,7 +321,8 @@ static void dct_start(const float *c, const float *twist, size_t n, float *z)
     }
 }
 
-static void dct_lines(const lines *m, const pjd_fft *f, const float *twist, bool inverse, float *x, float *work, size_t slot)
+static void dct_lines(const lines *m, const pjd_fft *f, const float *twist, bool inverse, float *x, float *work,
+                      size_t slot)
 {
     size_t blocks = (m->count + LINES - 1) / LINES;
 
@@ -345,7 +347,8 @@ static void dct_lines(const lines *m, const pjd_fft *f, const float *twist, bool
 
 static void dct2(const pjd_dct2 *d, bool inverse, float *x, float *work)
 {
-    lines rows = {.count = d->h, .n = d->w, .line = d->w, .step = 1}, columns = {.count = d->w, .n = d->h, .line = 1, .step = d->w};
+    lines rows = {.count = d->h, .n = d->w, .line = d->w, .step = 1},
+          columns = {.count = d->w, .n = d->h, .line = 1, .step = d->w};
 
     dct_lines(&rows, d->row, d->row_twist, inverse, x, work, dct2_slot(d));
     dct_lines(&columns, d->column, d->column_twist, inverse, x, work, dct2_slot(d));

@@ -91,12 +91,8 @@ static pjd_status shapes(const pjd_shape *given_x, const pjd_shape *given_y, pjd
 static pjd_status create(const pjd_op_class *cls, const void *params, const bool *present, const pjd_shape *given_x,
                          const pjd_shape *given_y, pjd_operator **out, pjd_error *err)
 {
-    static const pjd_op_vtbl table = {.apply = apply,
-                                      .adjoint = adjoint,
-                                      .project = project,
-                                      .prox = prox,
-                                      .noise_gain = noise_gain,
-                                      .guess = guess};
+    static const pjd_op_vtbl table = {
+        .apply = apply, .adjoint = adjoint, .project = project, .prox = prox, .noise_gain = noise_gain, .guess = guess};
     const colorize_params *p = params;
     double sum = p->w[0] + p->w[1] + p->w[2];
     pjd_operator *op = NULL;
@@ -127,11 +123,29 @@ static pjd_status create(const pjd_op_class *cls, const void *params, const bool
 
 /* Rec. ITU-R BT.601 luma */
 static const pjd_param table_of_params[] = {
-    {.name = "red", .type = PJD_PARAM_FLOAT, .fallback = "0.299", .min = 0, .max = 1e6, .unit = "",
-     .help = "weight of red in the gray picture; the weights are divided by their sum", .offset = offsetof(colorize_params, w)},
-    {.name = "green", .type = PJD_PARAM_FLOAT, .fallback = "0.587", .min = 0, .max = 1e6, .unit = "", .help = "weight of green",
+    {.name = "red",
+     .type = PJD_PARAM_FLOAT,
+     .fallback = "0.299",
+     .min = 0,
+     .max = 1e6,
+     .unit = "",
+     .help = "weight of red in the gray picture; the weights are divided by their sum",
+     .offset = offsetof(colorize_params, w)},
+    {.name = "green",
+     .type = PJD_PARAM_FLOAT,
+     .fallback = "0.587",
+     .min = 0,
+     .max = 1e6,
+     .unit = "",
+     .help = "weight of green",
      .offset = offsetof(colorize_params, w) + sizeof(double)},
-    {.name = "blue", .type = PJD_PARAM_FLOAT, .fallback = "0.114", .min = 0, .max = 1e6, .unit = "", .help = "weight of blue",
+    {.name = "blue",
+     .type = PJD_PARAM_FLOAT,
+     .fallback = "0.114",
+     .min = 0,
+     .max = 1e6,
+     .unit = "",
+     .help = "weight of blue",
      .offset = offsetof(colorize_params, w) + 2 * sizeof(double)},
 };
 

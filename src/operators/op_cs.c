@@ -145,7 +145,7 @@ static void destroy(pjd_operator *op)
 
 /* ---- creation ---- */
 
-/* m of p indices, rising: the m smallest of p random keys would need a sort; selection sampling (Knuth 3.4.2 S) does not. */
+/* m of p indices, rising, by selection sampling (Knuth, 3.4.2, algorithm S), which needs no sort. */
 static void choose(size_t p, size_t m, const float *uniform, size_t *pick)
 {
     size_t taken = 0;
@@ -198,8 +198,10 @@ static pjd_status fill_matrix(cs *s, pjd_noise *noise, pjd_error *err)
     pjd_status st;
 
     if (!pjd_mul(s->m, s->n, &count) || count > MAX_ENTRIES)
-        return pjd_error_set(err, PJD_ERR_SHAPE, "cs: a Gaussian matrix of %zu x %zu is too large, at most %d entries "
-                             "(transform=hadamard has no such limit)", s->m, s->n, MAX_ENTRIES);
+        return pjd_error_set(err, PJD_ERR_SHAPE,
+                             "cs: a Gaussian matrix of %zu x %zu is too large, at most %d entries "
+                             "(transform=hadamard has no such limit)",
+                             s->m, s->n, MAX_ENTRIES);
     s->matrix = pjd_alloc(count, sizeof *s->matrix);
     if (!s->matrix)
         return pjd_error_nomem(err, "cs", count * sizeof *s->matrix);
@@ -223,23 +225,25 @@ static pjd_status fill(cs *s, uint64_t seed, pjd_error *err)
     return st;
 }
 
-static pjd_status shapes(const cs_params *p, const pjd_shape *given_x, const pjd_shape *given_y, pjd_shape *x, pjd_shape *y,
-                         pjd_error *err)
+static pjd_status shapes(const cs_params *p, const pjd_shape *given_x, const pjd_shape *given_y, pjd_shape *x,
+                         pjd_shape *y, pjd_error *err)
 {
     pjd_status st = pjd_op_require_chw("cs", given_x ? given_x : given_y, err);
     size_t n, m;
 
     if (st != PJD_OK)
         return st;
-    if (given_x && ((p->width && (size_t)p->width != given_x->dim[2]) || (p->height && (size_t)p->height != given_x->dim[1])))
-        return pjd_error_set(err, PJD_ERR_SHAPE, "cs: width=%ld, height=%ld (0: any) do not match a picture of %zux%zu", p->width,
-                             p->height, given_x->dim[2], given_x->dim[1]);
+    if (given_x &&
+        ((p->width && (size_t)p->width != given_x->dim[2]) || (p->height && (size_t)p->height != given_x->dim[1])))
+        return pjd_error_set(err, PJD_ERR_SHAPE, "cs: width=%ld, height=%ld (0: any) do not match a picture of %zux%zu",
+                             p->width, p->height, given_x->dim[2], given_x->dim[1]);
     if (given_x)
         *x = *given_x;
     else if (p->width && p->height)
         *x = pjd_shape_chw(given_y->dim[0], (size_t)p->height, (size_t)p->width);
     else
-        return pjd_error_set(err, PJD_ERR_ARG, "cs: width and height of the picture are needed, %zu measurements do not tell",
+        return pjd_error_set(err, PJD_ERR_ARG,
+                             "cs: width and height of the picture are needed, %zu measurements do not tell",
                              given_y->dim[2]);
     if (!pjd_mul(x->dim[1], x->dim[2], &n))
         return pjd_error_set(err, PJD_ERR_SHAPE, "cs: a picture of %zux%zu is too large", x->dim[2], x->dim[1]);
@@ -268,7 +272,12 @@ static pjd_status create(const pjd_op_class *cls, const void *params, const bool
     op->priv = s = pjd_alloc_zero(1, sizeof *s);
     st = s ? PJD_OK : pjd_error_nomem(err, "cs", sizeof *s);
     if (st == PJD_OK) {
-        *s = (cs){.c = x.dim[0], .h = x.dim[1], .w = x.dim[2], .n = x.dim[1] * x.dim[2], .m = y.dim[2], .transform = p->transform};
+        *s = (cs){.c = x.dim[0],
+                  .h = x.dim[1],
+                  .w = x.dim[2],
+                  .n = x.dim[1] * x.dim[2],
+                  .m = y.dim[2],
+                  .transform = p->transform};
         for (s->p = 1; s->transform == HADAMARD && s->p < s->n;)
             s->p *= 2;
         s->p = s->transform == HADAMARD ? s->p : s->n;
@@ -286,16 +295,45 @@ static pjd_status create(const pjd_op_class *cls, const void *params, const bool
 }
 
 static const pjd_param table_of_params[] = {
-    {.name = "transform", .type = PJD_PARAM_CHOICE, .fallback = "hadamard", .choices = "hadamard|dct|gaussian", .unit = "",
-     .help = "how pixels are mixed", .offset = offsetof(cs_params, transform)},
-    {.name = "ratio", .type = PJD_PARAM_FLOAT, .fallback = "0.25", .min = 1e-6, .max = 1, .unit = "",
-     .help = "measurements per pixel", .offset = offsetof(cs_params, ratio)},
-    {.name = "seed", .type = PJD_PARAM_INT, .fallback = "0", .min = 0, .max = 1e15, .unit = "",
-     .help = "which mixtures; to restore, the one that was measured with", .offset = offsetof(cs_params, seed)},
-    {.name = "width", .type = PJD_PARAM_INT, .fallback = "0", .min = 0, .max = 65536, .unit = "px",
-     .help = "width of the picture, needed to restore", .offset = offsetof(cs_params, width)},
-    {.name = "height", .type = PJD_PARAM_INT, .fallback = "0", .min = 0, .max = 65536, .unit = "px",
-     .help = "height of the picture, needed to restore", .offset = offsetof(cs_params, height)},
+    {.name = "transform",
+     .type = PJD_PARAM_CHOICE,
+     .fallback = "hadamard",
+     .choices = "hadamard|dct|gaussian",
+     .unit = "",
+     .help = "how pixels are mixed",
+     .offset = offsetof(cs_params, transform)},
+    {.name = "ratio",
+     .type = PJD_PARAM_FLOAT,
+     .fallback = "0.25",
+     .min = 1e-6,
+     .max = 1,
+     .unit = "",
+     .help = "measurements per pixel",
+     .offset = offsetof(cs_params, ratio)},
+    {.name = "seed",
+     .type = PJD_PARAM_INT,
+     .fallback = "0",
+     .min = 0,
+     .max = 1e15,
+     .unit = "",
+     .help = "which mixtures; to restore, the one that was measured with",
+     .offset = offsetof(cs_params, seed)},
+    {.name = "width",
+     .type = PJD_PARAM_INT,
+     .fallback = "0",
+     .min = 0,
+     .max = 65536,
+     .unit = "px",
+     .help = "width of the picture, needed to restore",
+     .offset = offsetof(cs_params, width)},
+    {.name = "height",
+     .type = PJD_PARAM_INT,
+     .fallback = "0",
+     .min = 0,
+     .max = 65536,
+     .unit = "px",
+     .help = "height of the picture, needed to restore",
+     .offset = offsetof(cs_params, height)},
 };
 
 const pjd_op_class pjd_op_cs = {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * hdr: y = clip(scale x, -1, 1), an overexposed (and underexposed) picture around mid-gray. The projection is the published
- * program's: where y is at its limits and |x| < 1/scale, x becomes y / scale; where |y| < 1 (measured without noise,
- * alpha = 1) or |y| < 1/2 (with noise) likewise; elsewhere x stays. y is not scaled by sqrt(alpha).
+ * hdr: y = clip(scale x, -1, 1), an overexposed (and underexposed) picture around mid-gray. The projection is the
+ * published program's: where y is at its limits and |x| < 1/scale, x becomes y / scale; where |y| < 1 (measured
+ * without noise, alpha = 1) or |y| < 1/2 (with noise) likewise; elsewhere x stays. y is not scaled by sqrt(alpha).
  */
 #include <math.h>
 
@@ -81,8 +81,14 @@ static pjd_status create(const pjd_op_class *cls, const void *params, const bool
 }
 
 static const pjd_param table_of_params[] = {
-    {.name = "scale", .type = PJD_PARAM_FLOAT, .fallback = "2", .min = 1, .max = 1000, .unit = "",
-     .help = "the picture was multiplied by this around mid-gray before it was clipped", .offset = offsetof(hdr_params, scale)},
+    {.name = "scale",
+     .type = PJD_PARAM_FLOAT,
+     .fallback = "2",
+     .min = 1,
+     .max = 1000,
+     .unit = "",
+     .help = "the picture was multiplied by this around mid-gray before it was clipped",
+     .offset = offsetof(hdr_params, scale)},
 };
 
 const pjd_op_class pjd_op_hdr = {

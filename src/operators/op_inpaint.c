@@ -189,8 +189,10 @@ static pjd_status check_mask(const pjd_array *mask, const pjd_shape *x, size_t *
 
     if (!(m->rank == 2 || m->rank == 3) || !(lead == 1 || lead == x->dim[0]) || m->dim[m->rank - 2] != x->dim[1] ||
         m->dim[m->rank - 1] != x->dim[2])
-        return pjd_error_set(err, PJD_ERR_SHAPE, "inpaint: a picture of %s (channels x height x width) needs a mask of its size, "
-                             "found %s", pjd_shape_text(x, a, sizeof a), pjd_shape_text(m, b, sizeof b));
+        return pjd_error_set(err, PJD_ERR_SHAPE,
+                             "inpaint: a picture of %s (channels x height x width) needs a mask of its size, "
+                             "found %s",
+                             pjd_shape_text(x, a, sizeof a), pjd_shape_text(m, b, sizeof b));
     *channels = lead;
     return PJD_OK;
 }
@@ -259,7 +261,9 @@ fail:
 }
 
 static const pjd_param table_of_params[] = {
-    {.name = "mask", .type = PJD_PARAM_ARRAY, .unit = "",
+    {.name = "mask",
+     .type = PJD_PARAM_ARRAY,
+     .unit = "",
      .help = "what is missing: a picture, white (above half) is missing (the library's array: above half is known)",
      .offset = offsetof(inpaint_params, mask)},
 };

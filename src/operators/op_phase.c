@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * phase: y is the modulus of the centred orthonormal Fourier transform of x, padded by zeros (mid-gray) on each side, per
- * channel. P(x; y, alpha): F = fft(pad(x)), F sqrt(alpha) y / (|F| + 1e-8), back, cropped, real part. For a real x the real part
- * is the same as the mean of y at a frequency and its opposite, so half of the spectrum is enough. Where the frame lies
- * inside the transform only turns phases, so x sits at its corner here.
+ * phase: y is the modulus of the centred orthonormal Fourier transform of x, padded by zeros (mid-gray) on each side,
+ * per channel. P(x; y, alpha): F = fft(pad(x)), F sqrt(alpha) y / (|F| + 1e-8), back, cropped, real part. For a real x
+ * the real part is the same as the mean of y at a frequency and its opposite, so half of the spectrum is enough. Where
+ * the frame lies inside the transform only turns phases, so x sits at its corner here.
  */
 #include <math.h>
 #include <string.h>
@@ -68,7 +68,8 @@ static void project(const pjd_operator *op, float *x, const float *y, double alp
         for (size_t i = 0; i < p->gh; i++)
             for (size_t k = 0; k < p->f.columns; k++) {
                 float *v = s + pjd_fft2_at(&p->f, i, k);
-                double re = v[0], im = v[PJD_FFT_LANES], target = (double)from[shifted(p, i, k)] + (double)from[opposite(p, i, k)];
+                double re = v[0], im = v[PJD_FFT_LANES],
+                       target = (double)from[shifted(p, i, k)] + (double)from[opposite(p, i, k)];
                 /* 1e-8 beside the modulus of the orthonormal transform. */
                 double g = scale * target / (sqrt(re * re + im * im) + 1e-8 * root);
 
@@ -132,7 +133,8 @@ static bool clean_side(size_t padded, long pad, size_t *out)
     return false;
 }
 
-static pjd_status shapes(long pad, const pjd_shape *given_x, const pjd_shape *given_y, pjd_shape *x, pjd_shape *y, pjd_error *err)
+static pjd_status shapes(long pad, const pjd_shape *given_x, const pjd_shape *given_y, pjd_shape *x, pjd_shape *y,
+                         pjd_error *err)
 {
     pjd_status st = pjd_op_require_chw("phase", given_x ? given_x : given_y, err);
 
@@ -141,7 +143,8 @@ static pjd_status shapes(long pad, const pjd_shape *given_x, const pjd_shape *gi
     *x = *y = given_x ? *given_x : *given_y;
     for (size_t d = 1; d <= 2; d++)
         if (given_x ? !padded_side(x->dim[d], pad, &y->dim[d]) : !clean_side(y->dim[d], pad, &x->dim[d]))
-            return pjd_error_set(err, PJD_ERR_SHAPE, "phase: no picture padded by %s gives a measurement of %zux%zu (set pad=)",
+            return pjd_error_set(err, PJD_ERR_SHAPE,
+                                 "phase: no picture padded by %s gives a measurement of %zux%zu (set pad=)",
                                  pad < 0 ? "a quarter of its size" : "that much", y->dim[2], y->dim[1]);
     return given_x ? pjd_op_require_equal("phase", "measurement", y, given_y, err) : PJD_OK;
 }
@@ -177,7 +180,12 @@ static pjd_status create(const pjd_op_class *cls, const void *params, const bool
 }
 
 static const pjd_param table_of_params[] = {
-    {.name = "pad", .type = PJD_PARAM_INT, .fallback = "", .min = 0, .max = 65536, .unit = "px",
+    {.name = "pad",
+     .type = PJD_PARAM_INT,
+     .fallback = "",
+     .min = 0,
+     .max = 65536,
+     .unit = "px",
      .help = "mid-gray pixels around the picture on each side; default a quarter of its size",
      .offset = offsetof(phase_params, pad)},
 };

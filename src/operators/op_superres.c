@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * superres: y is x averaged over cells of factor x factor pixels. Where factor does not divide a side, the last row or
- * column of cells averages the pixels that exist. A A* is diagonal, 1 / (pixels of the cell), so everything is in closed
- * form: P(x; y, a) = x + repeat(sqrt(a) y - pool(x)).
+ * column of cells averages the pixels that exist. A A* is diagonal, 1 / (pixels of the cell), so everything is in
+ * closed form: P(x; y, a) = x + repeat(sqrt(a) y - pool(x)).
  */
 #include <math.h>
 
@@ -169,7 +169,8 @@ void pjd_op_enlarge(const float *src, size_t h, size_t w, size_t r, float *dst, 
             for (int a = 0; a < 4; a++) {
                 const float *line = src + row[a] * w;
 
-                sum += wy[a] * (wx[0] * line[col[0]] + wx[1] * line[col[1]] + wx[2] * line[col[2]] + wx[3] * line[col[3]]);
+                sum += wy[a] *
+                       (wx[0] * line[col[0]] + wx[1] * line[col[1]] + wx[2] * line[col[2]] + wx[3] * line[col[3]]);
             }
             dst[i * ow + j] = sum;
         }
@@ -191,13 +192,15 @@ static pjd_status clean_side(const char *which, size_t cells, size_t factor, lon
 {
     if (wanted == 0) {
         if (!pjd_mul(cells, factor, out))
-            return pjd_error_set(err, PJD_ERR_SHAPE, "superres: %s %zu times factor %zu is too large", which, cells, factor);
+            return pjd_error_set(err, PJD_ERR_SHAPE, "superres: %s %zu times factor %zu is too large", which, cells,
+                                 factor);
         return PJD_OK;
     }
     *out = (size_t)wanted;
     if ((*out + factor - 1) / factor != cells)
-        return pjd_error_set(err, PJD_ERR_SHAPE, "superres: %s=%zu with factor %zu needs a measurement of %s %zu, found %zu",
-                             which, *out, factor, which, (*out + factor - 1) / factor, cells);
+        return pjd_error_set(err, PJD_ERR_SHAPE,
+                             "superres: %s=%zu with factor %zu needs a measurement of %s %zu, found %zu", which, *out,
+                             factor, which, (*out + factor - 1) / factor, cells);
     return PJD_OK;
 }
 
@@ -215,8 +218,9 @@ static pjd_status shapes(const superres_params *p, const pjd_shape *given_x, con
         *x = *given_x;
         *y = pjd_shape_chw(x->dim[0], (h - 1) / r + 1, (w - 1) / r + 1);
         if ((p->width && (size_t)p->width != w) || (p->height && (size_t)p->height != h))
-            return pjd_error_set(err, PJD_ERR_SHAPE, "superres: width=%ld, height=%ld (0: any) do not match a picture of %zux%zu",
-                                 p->width, p->height, w, h);
+            return pjd_error_set(err, PJD_ERR_SHAPE,
+                                 "superres: width=%ld, height=%ld (0: any) do not match a picture of %zux%zu", p->width,
+                                 p->height, w, h);
         return pjd_op_require_equal("superres", "measurement", y, given_y, err);
     }
     *y = *given_y;
@@ -262,14 +266,29 @@ static pjd_status create(const pjd_op_class *cls, const void *params, const bool
 }
 
 static const pjd_param table_of_params[] = {
-    {.name = "factor", .type = PJD_PARAM_INT, .min = 2, .max = 4096, .unit = "",
+    {.name = "factor",
+     .type = PJD_PARAM_INT,
+     .min = 2,
+     .max = 4096,
+     .unit = "",
      .help = "each pixel of the measurement is the mean of factor x factor pixels",
      .offset = offsetof(superres_params, factor)},
-    {.name = "width", .type = PJD_PARAM_INT, .fallback = "0", .min = 0, .max = 1e6, .unit = "px",
+    {.name = "width",
+     .type = PJD_PARAM_INT,
+     .fallback = "0",
+     .min = 0,
+     .max = 1e6,
+     .unit = "px",
      .help = "exact width of the result where factor does not divide it; 0: factor times the measurement's",
      .offset = offsetof(superres_params, width)},
-    {.name = "height", .type = PJD_PARAM_INT, .fallback = "0", .min = 0, .max = 1e6, .unit = "px",
-     .help = "exact height of the result; 0: factor times the measurement's", .offset = offsetof(superres_params, height)},
+    {.name = "height",
+     .type = PJD_PARAM_INT,
+     .fallback = "0",
+     .min = 0,
+     .max = 1e6,
+     .unit = "px",
+     .help = "exact height of the result; 0: factor times the measurement's",
+     .offset = offsetof(superres_params, height)},
 };
 
 const pjd_op_class pjd_op_superres = {

@@ -114,7 +114,7 @@ const pjd_shape *pjd_operator_result(const pjd_operator *op, size_t *offset_y, s
 
 size_t pjd_operator_work(const pjd_operator *op)
 {
-    /* The generic forms below need at most: a scaled copy of y and a residual, A* of it, and what the operator wants. */
+    /* The generic forms below need a scaled copy of y and a residual, A* of it, and what the operator wants. */
     size_t closed = 2 * pjd_op_pad(op->ny) + pjd_op_pad(op->nx) + op->work;
 
     if (op->linear && !op->v->gram_solve && !(op->v->project && op->v->prox)) {

@@ -20,8 +20,8 @@ static pjd_status psf_alloc(size_t h, size_t w, pjd_psf *out, pjd_error *err)
 
     *out = (pjd_psf){.h = h, .w = w, .cy = h / 2, .cx = w / 2};
     if (h == 0 || w == 0 || h > MAX_SIDE || w > MAX_SIDE || !pjd_mul(h, w, &n))
-        return pjd_error_set(err, PJD_ERR_SHAPE, "deblur: expected a kernel of 1 to %d pixels a side, found %zux%zu", MAX_SIDE,
-                             h, w);
+        return pjd_error_set(err, PJD_ERR_SHAPE, "deblur: expected a kernel of 1 to %d pixels a side, found %zux%zu",
+                             MAX_SIDE, h, w);
     out->k = pjd_alloc_zero(n, sizeof *out->k);
     if (!out->k)
         return pjd_error_nomem(err, "deblur", n * sizeof *out->k);
@@ -180,18 +180,19 @@ pjd_status pjd_psf_disk(double radius, pjd_psf *out, pjd_error *err)
 
     if (st != PJD_OK)
         return st;
-    for (size_t i = 0; i < out->h * out->w; i++) {
-        size_t inside = 0;
+    for (size_t row = 0; row < out->h; row++)
+        for (size_t col = 0; col < out->w; col++) {
+            size_t inside = 0;
 
-        for (size_t a = 0; a < FINE; a++)
-            for (size_t b = 0; b < FINE; b++) {
-                double y = (double)(i / out->w) - (double)r + ((double)a + 0.5) / FINE - 0.5;
-                double x = (double)(i % out->w) - (double)r + ((double)b + 0.5) / FINE - 0.5;
+            for (size_t a = 0; a < FINE * FINE; a++) {
+                size_t fy = a / FINE, fx = a % FINE;
+                double y = (double)row - (double)r + ((double)fy + 0.5) / FINE - 0.5;
+                double x = (double)col - (double)r + ((double)fx + 0.5) / FINE - 0.5;
 
                 inside += x * x + y * y <= radius * radius;
             }
-        out->k[i] = (double)inside;
-    }
+            out->k[row * out->w + col] = (double)inside;
+        }
     return finish(out, err);
 }
 

@@ -44,12 +44,18 @@ const op_case op_cases[] = {
     {.task = "deblur:boundary=periodic", .array = "kernel", .kernel_h = 4, .kernel_w = 3, .meets = 1e-3},
     {.task = "deblur:gaussian=1.2,boundary=reflect", .meets = 1e-3},
     {.task = "deblur:disk=1.6,boundary=reflect", .meets = 1e-3},
-    {.task = "deblur:motion=5,angle=30,boundary=reflect", .converge = ",iterations=300,tolerance=1e-7", .meets = 2e-2},
+    {.task = "deblur:motion=5,angle=30,boundary=reflect", .converge = ",iterations=150,tolerance=1e-6", .meets = 2e-2},
     {.task = "deblur:gaussian=0.8,boundary=zero", .meets = 1e-3},
-    {.task = "deblur:motion=4\\,-70,boundary=zero", .converge = ",iterations=300,tolerance=1e-7", .meets = 2e-2},
+    {.task = "deblur:motion=4\\,-70,boundary=zero", .converge = ",iterations=150,tolerance=1e-6", .meets = 2e-2},
     {.task = "deblur:gaussian=0.8", .meets = 1e-3, .min_size = 9},
-    {.task = "deblur:disk=2", .converge = ",iterations=300,tolerance=1e-7", .meets = 2e-2, .min_size = 5},
-    {.task = "deblur", .converge = ":iterations=300,tolerance=1e-7", .array = "kernel", .kernel_h = 3, .kernel_w = 4, .meets = 2e-2, .min_size = 4},
+    {.task = "deblur:disk=2", .converge = ",iterations=150,tolerance=1e-6", .meets = 2e-2, .min_size = 5},
+    {.task = "deblur",
+     .converge = ":iterations=150,tolerance=1e-6",
+     .array = "kernel",
+     .kernel_h = 3,
+     .kernel_w = 4,
+     .meets = 2e-2,
+     .min_size = 4},
 };
 const size_t op_case_count = PJD_COUNTOF(op_cases);
 
@@ -118,7 +124,8 @@ void check_adjoint(const pjd_operator *op)
 
 void check_projection(const pjd_operator *op, double meets)
 {
-    float *truth = floats(op->nx), *x = floats(op->nx), *again = floats(op->nx), *y = floats(op->ny), *ax = floats(op->ny);
+    float *truth = floats(op->nx), *x = floats(op->nx), *again = floats(op->nx), *y = floats(op->ny),
+          *ax = floats(op->ny);
     float *work = floats(pjd_operator_work(op));
     const double alpha = 0.7;
 
@@ -330,7 +337,8 @@ static void call_all(const pjd_operator *op, const float *x, const float *y, flo
 
 void check_no_allocation(const pjd_operator *op)
 {
-    float *x = floats(op->nx), *y = floats(op->ny), *out = floats(call_floats(op)), *work = floats(pjd_operator_work(op));
+    float *x = floats(op->nx), *y = floats(op->ny), *out = floats(call_floats(op)),
+          *work = floats(pjd_operator_work(op));
     uint64_t before;
 
     test_random(x, op->nx, 9);

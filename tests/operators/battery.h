@@ -12,13 +12,13 @@ typedef struct op_case {
     const char *task;
     /* Added to the task where the default stops before convergence: the properties are those of the limit. */
     const char *converge;
-    const char *array;       /* "mask", "kernel" or NULL */
+    const char *array; /* "mask", "kernel" or NULL */
     size_t kernel_h, kernel_w;
-    bool exact_gain;         /* all non-zero singular values are equal to noise_gain(1)^-1/2 on whole cells */
-    double meets;            /* |A P(x) - y| / |y| for y in the range; 0: 2e-5; < 0: not promised */
+    bool exact_gain;               /* all non-zero singular values are equal to noise_gain(1)^-1/2 on whole cells */
+    double meets;                  /* |A P(x) - y| / |y| for y in the range; 0: 2e-5; < 0: not promised */
     size_t x_channels, y_channels; /* other numbers are refused; 0: any */
-    bool from_x_only;        /* y's shape does not tell x's */
-    size_t min_size;         /* smaller pictures may be refused */
+    bool from_x_only;              /* y's shape does not tell x's */
+    size_t min_size;               /* smaller pictures may be refused */
 } op_case;
 
 extern const op_case op_cases[];

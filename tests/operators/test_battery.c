@@ -116,8 +116,10 @@ static void test_allocation_failures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_class_has_a_case), cmocka_unit_test(test_properties),
-        cmocka_unit_test(test_noise_gain),             cmocka_unit_test(test_thread_independence),
+        cmocka_unit_test(test_every_class_has_a_case),
+        cmocka_unit_test(test_properties),
+        cmocka_unit_test(test_noise_gain),
+        cmocka_unit_test(test_thread_independence),
         cmocka_unit_test(test_allocation_failures),
     };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Blurs against the definition, kernels, borders, errors, and that deblurring deblurs. */
-#include "../../src/operators/dense.h"
-#include "../../src/operators/psf.h"
+#include "operators/dense.h"
+#include "operators/psf.h"
 #include "battery.h"
 
 /* ---- the definition: y[i] = sum_j k[j] X[i + centre - j] ---- */
@@ -22,7 +22,8 @@ static double outside(const float *x, long h, long w, long i, long j, char bound
     return x[i * w + j];
 }
 
-static pjd_operator *make(const char *task, const float *kernel, size_t kh, size_t kw, const pjd_shape *x, const pjd_shape *y)
+static pjd_operator *make(const char *task, const float *kernel, size_t kh, size_t kw, const pjd_shape *x,
+                          const pjd_shape *y)
 {
     pjd_array a = {"kernel", {.rank = 2, .dim = {kh, kw}}, kernel};
     pjd_operator *op = NULL;
@@ -61,8 +62,8 @@ static void against_definition(const char *boundary, size_t kh, size_t kw, size_
             for (size_t a = 0; a < kh; a++)
                 for (size_t b = 0; b < kw; b++)
                     v += k[a * kw + b] / sum *
-                         outside(x, (long)h, (long)w, (long)(i + oy + kh / 2) - (long)a, (long)(j + ox + kw / 2) - (long)b,
-                                 boundary[0]);
+                         outside(x, (long)h, (long)w, (long)(i + oy + kh / 2) - (long)a,
+                                 (long)(j + ox + kw / 2) - (long)b, boundary[0]);
             assert_at_most(fabs(v - y[i * op->y.dim[2] + j]), 3e-6);
         }
     pjd_operator_unref(op);
@@ -86,7 +87,10 @@ static void test_definition(void **state)
         }
 }
 
-/* The cosine form is a kernel like any other: compare with the same kernel, shifted out of its symmetry by a tiny entry. */
+/*
+ * The cosine form is a kernel like any other: compare with the same kernel, shifted out of its symmetry by a tiny
+ * entry.
+ */
 static void test_reflect_forms_agree(void **state)
 {
     enum { N = 9 };
@@ -294,8 +298,11 @@ static double error_inside(const pjd_operator *op, const float *x, const float *
 
 static void test_sharper(void **state)
 {
-    static const char *const tasks[] = {"deblur:gaussian=1.5", "deblur:disk=3", "deblur:motion=9,angle=40",
-                                        "deblur:disk=3,boundary=reflect", "deblur:motion=9,boundary=periodic",
+    static const char *const tasks[] = {"deblur:gaussian=1.5",
+                                        "deblur:disk=3",
+                                        "deblur:motion=9,angle=40",
+                                        "deblur:disk=3,boundary=reflect",
+                                        "deblur:motion=9,boundary=periodic",
                                         "deblur:motion=9,angle=20,boundary=zero"};
 
     for (size_t k = 0; k < PJD_COUNTOF(tasks); k++) {
@@ -330,7 +337,8 @@ static void test_gemm(void **state)
     for (size_t m = 1; m < 12; m += 3)
         for (size_t n = 1; n < 40; n += 15)
             for (size_t k = 1; k < 30; k += 9) {
-                float *a = floats(m * (k + 1)), *b = floats(k * (n + 2)), *c = floats(m * n), *work = floats(pjd_gemm_work(k));
+                float *a = floats(m * (k + 1)), *b = floats(k * (n + 2)), *c = floats(m * n),
+                      *work = floats(pjd_gemm_work(k));
 
                 test_random(a, m * (k + 1), 1);
                 test_random(b, k * (n + 2), 2);
@@ -391,9 +399,11 @@ static void test_eigen(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_gemm),          cmocka_unit_test(test_eigen),   cmocka_unit_test(test_kernels),
-        cmocka_unit_test(test_kernel_arrays), cmocka_unit_test(test_definition), cmocka_unit_test(test_reflect_forms_agree),
-        cmocka_unit_test(test_errors),        cmocka_unit_test(test_canvas),  cmocka_unit_test(test_sharper),
+        cmocka_unit_test(test_gemm),       cmocka_unit_test(test_eigen),
+        cmocka_unit_test(test_kernels),    cmocka_unit_test(test_kernel_arrays),
+        cmocka_unit_test(test_definition), cmocka_unit_test(test_reflect_forms_agree),
+        cmocka_unit_test(test_errors),     cmocka_unit_test(test_canvas),
+        cmocka_unit_test(test_sharper),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Transforms against their definitions in float64, for smooth sizes, primes and everything between. */
-#include "../../src/operators/fft.h"
+#include "operators/fft.h"
 #include "battery.h"
 
 /* Relative to the largest coefficient; float32 with a few roundings a stage, twice that for Bluestein. */
@@ -32,7 +32,8 @@ static void test_one_dimension(void **state)
                     re += xr * cos(a) - xi * sin(a);
                     im += xr * sin(a) + xi * cos(a);
                 }
-                worst = fmax(worst, hypot(re - z[k * PJD_FFT_ELEMENT + lane], im - z[k * PJD_FFT_ELEMENT + PJD_FFT_LANES + lane]));
+                worst = fmax(worst, hypot(re - z[k * PJD_FFT_ELEMENT + lane],
+                                          im - z[k * PJD_FFT_ELEMENT + PJD_FFT_LANES + lane]));
                 largest = fmax(largest, hypot(re, im));
             }
         assert_at_most(worst, tolerance * largest);

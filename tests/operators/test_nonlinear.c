@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* hdr and phase against their definitions and the recorded measurements; colorize and cs where the battery does not reach. */
+/*
+ * hdr and phase against their definitions and the recorded measurements; colorize and cs where the battery does not
+ * reach.
+ */
 #include "battery.h"
 
 static pjd_operator *must(const char *task, const pjd_shape *x, const pjd_shape *y)
@@ -66,7 +69,9 @@ static void test_phase_definition(void **state)
 
             for (size_t a = 0; a < H; a++)
                 for (size_t b = 0; b < W; b++) {
-                    double t = -2.0 * M_PI * (((double)i - GH / 2) * (double)(a + P) / GH + ((double)j - GW / 2) * (double)(b + P) / GW);
+                    double t = -2.0 * M_PI *
+                               (((double)i - GH / 2) * (double)(a + P) / GH +
+                                ((double)j - GW / 2) * (double)(b + P) / GW);
 
                     re += x[a * W + b] * cos(t);
                     im += x[a * W + b] * sin(t);
@@ -83,7 +88,8 @@ static void test_phase_projection(void **state)
 {
     pjd_shape s = pjd_shape_chw(2, 17, 20);
     pjd_operator *op = must("phase", &s, NULL);
-    float *truth = floats(op->nx), *x = floats(op->nx), *y = floats(op->ny), *ax = floats(op->ny), *work = floats(pjd_operator_work(op));
+    float *truth = floats(op->nx), *x = floats(op->nx), *y = floats(op->ny), *ax = floats(op->ny),
+          *work = floats(pjd_operator_work(op));
     double before, after;
 
     test_random(truth, op->nx, 1);
@@ -181,7 +187,8 @@ static void test_colorize(void **state)
 static void test_cs(void **state)
 {
     pjd_shape x = pjd_shape_chw(3, 8, 8), y = pjd_shape_chw(3, 1, 16), large = pjd_shape_chw(1, 200, 200);
-    pjd_operator *a = must("cs:seed=5", &x, NULL), *b = must("cs:seed=5,width=8,height=8", NULL, &y), *other = must("cs:seed=6", &x, NULL);
+    pjd_operator *a = must("cs:seed=5", &x, NULL), *b = must("cs:seed=5,width=8,height=8", NULL, &y),
+                 *other = must("cs:seed=6", &x, NULL);
     float *v = floats(a->nx), *work = floats(pjd_operator_work(a)), ya[48], yb[48];
 
     test_random(v, a->nx, 1);
@@ -206,9 +213,14 @@ static void test_cs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hdr),          cmocka_unit_test(test_phase_definition), cmocka_unit_test(test_phase_projection),
-        cmocka_unit_test(test_phase_shapes), cmocka_unit_test(test_recorded_hdr),     cmocka_unit_test(test_recorded_phase),
-        cmocka_unit_test(test_colorize),     cmocka_unit_test(test_cs),
+        cmocka_unit_test(test_hdr),
+        cmocka_unit_test(test_phase_definition),
+        cmocka_unit_test(test_phase_projection),
+        cmocka_unit_test(test_phase_shapes),
+        cmocka_unit_test(test_recorded_hdr),
+        cmocka_unit_test(test_recorded_phase),
+        cmocka_unit_test(test_colorize),
+        cmocka_unit_test(test_cs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -2,7 +2,8 @@
 /* Creation, shapes, errors, composition, callbacks, and what each small operator does to known pictures. */
 #include "battery.h"
 
-static pjd_operator *must(const char *task, const pjd_array *arrays, size_t count, const pjd_shape *x, const pjd_shape *y)
+static pjd_operator *must(const char *task, const pjd_array *arrays, size_t count, const pjd_shape *x,
+                          const pjd_shape *y)
 {
     pjd_operator *op = NULL;
     pjd_error err = {0};
@@ -235,7 +236,8 @@ static void test_custom(void **state)
 {
     weights u = {.n = 12};
     pjd_shape s = pjd_shape_chw(3, 2, 2);
-    pjd_operator_callbacks cb = {.apply = weigh, .adjoint = weigh, .destroy = count_destroy, .user = &u, .linear = true};
+    pjd_operator_callbacks cb = {
+        .apply = weigh, .adjoint = weigh, .destroy = count_destroy, .user = &u, .linear = true};
     pjd_operator *op = NULL;
     pjd_error err = {0};
     double worst;
