@@ -53,8 +53,8 @@ PJD_API void pjd_operator_apply(const pjd_operator *op, const float *x, float *y
 /* x = A* y; linear operators only. */
 PJD_API void pjd_operator_adjoint(const pjd_operator *op, const float *y, float *x, float *work);
 /* Replace x by its projection P(x; y, alpha) onto { x : A x = sqrt(alpha) y } (in closed form, or by conjugate
-   gradients to a relative tolerance of 1e-5 where there is none). Nonlinear operators: the projection documented
-   with each. */
+   gradients to a relative tolerance of 1e-5 where there is none, or what the operator's parameters say). Singular
+   values below 1e-4 of the largest are not divided by. Nonlinear operators: the projection documented with each. */
 PJD_API void pjd_operator_project(const pjd_operator *op, float *x, const float *y, double alpha, float *work);
 /* Replace x by argmin_u |u - x|^2 + |A u - y|^2 / lambda = x + A*(A A* + lambda)^-1 (y - A x); lambda >= 0,
    0 is the projection. Linear operators only. */
