@@ -103,7 +103,7 @@ void pjd_gemm(size_t m, size_t n, size_t k, const float *a, size_t lda, const fl
         column_panel(&t, first, work + (size_t)omp_get_thread_num() * k * PANEL);
 }
 
-/* ---- eigenvalues: Householder to tridiagonal form, implicit QL (Golub and Van Loan, "Matrix Computations", 8.3) ---- */
+/* ---- eigenvalues: Householder, then implicit QL (Golub and Van Loan, "Matrix Computations", 8.3) ---- */
 
 static double dot(const double *a, const double *b, size_t n)
 {
