@@ -5,7 +5,7 @@
  *
  *   tune -m MODEL TASK SIGMA [key=value ...] -- PICTURE...
  *
- * keys: steps t_start power high low fresh gain tail warm samples seed crop repeats momentum threads
+ * keys: steps t_start t_end power high low fresh gain tail warm samples seed crop repeats momentum threads
  */
 #include <math.h>
 #include <stdio.h>
@@ -120,6 +120,7 @@ static void one(tune *t, const char *path)
     if (t->over.steps)
         s.steps = t->over.steps;
     override(&s.t_start, t->over.t_start);
+    override(&s.t_end, t->over.t_end);
     override(&s.grid_power, t->over.grid_power);
     override(&s.step_high, t->over.step_high);
     override(&s.step_low, t->over.step_low);
@@ -182,6 +183,7 @@ static void set(tune *t, const char *key, double v)
 {
     if (!strcmp(key, "steps")) t->over.steps = (size_t)v;
     else if (!strcmp(key, "t_start")) t->over.t_start = v;
+    else if (!strcmp(key, "t_end")) t->over.t_end = v;
     else if (!strcmp(key, "power")) t->over.grid_power = v;
     else if (!strcmp(key, "high")) t->over.step_high = v;
     else if (!strcmp(key, "low")) t->over.step_low = v;
@@ -216,7 +218,7 @@ int main(int argc, char **argv)
         die(&err);
     t.task = argv[3];
     t.sigma = atof(argv[4]);
-    t.over.t_start = t.over.grid_power = t.over.step_high = t.over.step_low = NAN;
+    t.over.t_start = t.over.t_end = t.over.grid_power = t.over.step_high = t.over.step_low = NAN;
     t.over.fresh = t.over.prior_gain = t.over.tail = NAN;
     for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
         char *eq = strchr(argv[i], '=');

@@ -9,7 +9,8 @@
 typedef struct pjd_projdiff_settings {
     size_t steps;
     double t_start;    /* first level as a fraction of T - 1 */
-    double grid_power; /* levels t_start * u^power for u from 1 to 0: above 1 crowds them at low noise */
+    double t_end;      /* last level, likewise: the clean estimate made there is the result */
+    double grid_power; /* levels t_end + (t_start - t_end) u^power for u from 1 to 0: above 1 crowds them at low noise */
     double step_high;  /* step size at t_start ... */
     double step_low;   /* ... falling to this at t = 0, linearly in sqrt(1 - abar) */
     double fresh;      /* share of fresh noise in the re-noising: 1 as in the paper, 0 re-uses the predicted noise */

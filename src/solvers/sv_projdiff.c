@@ -42,6 +42,7 @@ void pjd_projdiff_choose(const pjd_operator *op, double sigma, pjd_projdiff_sett
     *s = (pjd_projdiff_settings){
         .steps = 40,
         .t_start = 1,
+        .t_end = 0,
         .grid_power = 1,
         .step_high = 1,
         .step_low = 1,
@@ -65,17 +66,17 @@ static double level_of_data(const projdiff *w)
 }
 
 /*
- * steps levels from t_start down to 0. With noisy data the level where the data's own noise sits is one of them: the clean
+ * steps levels from t_start down to t_end. With noisy data the level where the data's own noise sits is one of them: the clean
  * estimate made there is the best single one, and the tail refines what the operator does not see.
  */
 static void make_grid(projdiff *w)
 {
     const pjd_projdiff_settings *s = w->s;
-    double T = (double)(w->r->model->info.timesteps - 1), top = s->t_start * T;
-    double data = w->r->sigma > 0 && w->form != PROXIMAL ? level_of_data(w) : 0;
+    double T = (double)(w->r->model->info.timesteps - 1), top = s->t_start * T, end = s->t_end * T;
+    double data = w->r->sigma > 0 && w->form != PROXIMAL ? level_of_data(w) : end;
     size_t n = w->steps, tail = 0, head;
 
-    if (data > 0) {
+    if (data > end) {
         tail = (size_t)lrint(s->tail * (double)n);
         if (tail >= n)
             tail = n - 1;
@@ -84,12 +85,12 @@ static void make_grid(projdiff *w)
     }
     head = n - tail;
     for (size_t i = 0; i < head; i++) {
-        double u = head > 1 ? (double)(head - 1 - i) / (double)(head - 1) : data > 0 ? 0 : 1;
+        double u = head > 1 ? (double)(head - 1 - i) / (double)(head - 1) : data > end ? 0 : 1;
 
         w->t[i] = data + (top - data) * pow(u, s->grid_power);
     }
     for (size_t i = 0; i < tail; i++)
-        w->t[head + i] = data * (double)(tail - 1 - i) / (double)tail;
+        w->t[head + i] = end + (data - end) * (double)(tail - 1 - i) / (double)tail;
 }
 
 static double step_size(const projdiff *w, double abar)

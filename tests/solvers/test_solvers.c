@@ -42,7 +42,7 @@ static const char *const tasks[] = {"inpaint",
                                     "denoise",
                                     "deblur:gaussian=0.6,boundary=periodic",
                                     "deblur:gaussian=0.6,boundary=reflect",
-                                    "deblur:disk=1.2,boundary=zero"};
+                                    "deblur:disk=0.8,boundary=zero"};
 
 typedef struct watch {
     size_t stop_at, steps;
