@@ -221,20 +221,38 @@ static pjd_status measure(const A *a, const cli_task *t, const pjd_operator *op,
     return st;
 }
 
+/* A picture cannot hold a spectrum or a mixture. */
+static void warn_about_clipping(const char *path, const pjd_shape *s, size_t items, double sigma, const float *y)
+{
+    size_t count = s->dim[0] * s->dim[1] * s->dim[2] * items, outside = 0;
+
+    for (size_t i = 0; i < count; i++)
+        outside += !(fabsf(y[i]) <= 1 + 8 * sigma); /* noise is meant to be clipped */
+    if (outside * 100 > count)
+        cli_warn("%s: %.0f %% of the measurement lies outside a picture's range; a .npy file keeps it", path,
+                 100.0 * (double)outside / (double)count);
+}
+
+static pjd_status write_measurement(const A *a, const pjd_operator *op, const cli_media *x, const float *y,
+                                    const char *path, pjd_error *err)
+{
+    const pjd_shape *s = pjd_operator_output(op);
+    const char *format = a->format ? a->format : x->array ? "npy" : "png";
+    cli_write o = {.overwrite = a->overwrite, .quality = (int)a->quality, .format = format};
+
+    if (s->rank != 3)
+        return pjd_error_set(err, PJD_ERR_UNSUPPORTED, "%s: the measurement is not a picture", pjd_operator_name(op));
+    if (strcmp(path, "-") ? !cli_is_array_name(path) : strcmp(format, "npy") != 0)
+        warn_about_clipping(path, s, x->n, a->sigma, y);
+    return cli_media_write(path, x, y, x->n, s->dim[0], s->dim[1], s->dim[2], x->rank, &o, err);
+}
+
 /* The measurement, and what else is asked for. */
 static pjd_status write_outputs(const A *a, const cli_plan *plan, const cli_task *t, const cli_job *job,
                                 const pjd_operator *op, const cli_media *x, const float *y, char *where, pjd_error *err)
 {
-    const pjd_shape *s = pjd_operator_output(op);
-    cli_write o = {.overwrite = a->overwrite,
-                   .quality = (int)a->quality,
-                   .format = a->format  ? a->format
-                             : x->array ? "npy"
-                                        : "png"};
     pjd_status st = PJD_OK;
 
-    if (s->rank != 3)
-        return pjd_error_set(err, PJD_ERR_UNSUPPORTED, "%s: its measurement is not a picture", t->name);
     for (size_t which = CLI_MAX_OUTPUTS; st == PJD_OK && which-- > 0;) { /* the measurement last: then all is there */
         if (!plan->outputs[which])
             continue;
@@ -245,7 +263,7 @@ static pjd_status write_outputs(const A *a, const cli_plan *plan, const cli_task
         else if (which == 1)
             st = write_mask(a, t, where, err);
         else
-            st = cli_media_write(where, x, y, x->n, s->dim[0], s->dim[1], s->dim[2], x->rank, &o, err);
+            st = write_measurement(a, op, x, y, where, err);
         if (st == PJD_ERR_EXISTS && a->skip_existing)
             st = PJD_OK;
     }

@@ -25,6 +25,8 @@ typedef struct file_run {
     size_t samples;
     float *x; /* [samples, n, rc, rh, rw] */
     bool estimated;
+    bool picture_like; /* the measurement looks like a picture: its noise can be estimated */
+    double reach;      /* largest magnitude that the operator makes of values in -1..1, roughly */
     double sigma_low, sigma_high, sigma_model; /* user's scale, smallest and largest of the items; model's units */
     pjd_solve_report report;                   /* sums over the units; residual: the worst */
     size_t unit_index, units;
@@ -68,7 +70,7 @@ static double choose_sigma(const file_run *f, const float *y, size_t c, double s
 
     if (a->sigma >= 0)
         return a->sigma;
-    if (f->r->task.parts == 1 && !strcmp(f->r->task.first, "inpaint"))
+    if (!f->estimated)
         return 0;
     if (!f->y.array && f->y.info.bits > 0 && f->y.info.bits <= 16)
         rounding = 1 / (((double)(1u << f->y.info.bits) - 1) * sqrt(12.0));
@@ -297,6 +299,37 @@ static pjd_status create_operator(file_run *f, size_t channels, pjd_error *err)
     return pjd_operator_create(f->r->task.text, arrays, count, NULL, &shape, &f->op, err);
 }
 
+/*
+ * What the operator makes of an even gray tells whether a measurement is a picture, whose finest details tell its noise
+ * (enlarging, blur, masks), or something else (spectra, random mixtures).
+ */
+static pjd_status probe(file_run *f, pjd_error *err)
+{
+    size_t nx, ny;
+    float *x, *y, *work, low = 0, high = 0;
+
+    if (!pjd_shape_count(pjd_operator_input(f->op), &nx) || !pjd_shape_count(pjd_operator_output(f->op), &ny))
+        return pjd_error_set(err, PJD_ERR_NOMEM, "out of memory");
+    x = malloc(nx * sizeof *x);
+    y = malloc(ny * sizeof *y);
+    work = malloc((pjd_operator_work(f->op) + 1) * sizeof *work);
+    if (x && y && work) {
+        for (size_t i = 0; i < nx; i++)
+            x[i] = 0.25f;
+        pjd_operator_apply(f->op, x, y, work);
+        for (size_t i = 0; i < ny; i++) {
+            low = y[i] < low ? y[i] : low;
+            high = y[i] > high ? y[i] : high;
+        }
+        f->picture_like = high - low <= 0.5f;
+        f->reach = 4 * (high > -low ? high : -low);
+    }
+    free(x);
+    free(y);
+    free(work);
+    return x && y && work ? PJD_OK : pjd_error_set(err, PJD_ERR_NOMEM, "out of memory");
+}
+
 /* Decide how the measurement's channels meet the model's, and make the operator and the room for the result. */
 static pjd_status prepare(file_run *f, pjd_error *err)
 {
@@ -314,6 +347,10 @@ static pjd_status prepare(file_run *f, pjd_error *err)
     }
     if (st != PJD_OK)
         return st;
+    st = probe(f, err);
+    if (st != PJD_OK)
+        return st;
+    f->estimated = f->picture_like && !(f->r->task.parts == 1 && !strcmp(f->r->task.first, "inpaint"));
     f->result = *pjd_operator_result(f->op, NULL, NULL);
     if (f->result.rank != 3)
         return pjd_error_set(err, PJD_ERR_UNSUPPORTED, "%s: its result is not a picture", f->r->task.name);
@@ -530,8 +567,11 @@ static void warn_about_range(const file_run *f)
     for (size_t i = 0, n = f->y.n * f->y.c * f->y.h * f->y.w; f->y.array && i < n; i++)
         if (fabsf(f->y.data[i]) > high)
             high = fabsf(f->y.data[i]);
-    if (high > 16)
+    if (!(high <= 8 * (f->reach > 1 ? f->reach : 1)))
         cli_warn("%s: values up to %g; arrays are expected in -1..1", f->job->input, (double)high);
+    if (!f->picture_like && f->r->a->sigma < 0)
+        cli_warn("%s: the noise of this kind of measurement cannot be estimated: sigma is taken as 0 (see --sigma)",
+                 f->job->input);
 }
 
 int restore_file(restore_run *r, const cli_job *job)
@@ -543,13 +583,12 @@ int restore_file(restore_run *r, const cli_job *job)
     pjd_status st = cli_media_read(job->input, &f.y, &err);
     int code = CLI_DONE;
 
-    f.estimated = !(r->task.parts == 1 && !strcmp(r->task.first, "inpaint"));
+    if (st == PJD_OK)
+        st = prepare(&f, &err);
     if (st == PJD_OK) {
         warn_about_range(&f);
-        st = prepare(&f, &err);
-    }
-    if (st == PJD_OK)
         st = solve_all(&f, &err);
+    }
     if (st == PJD_OK && cli_interrupted())
         st = pjd_error_set(&err, PJD_ERR_CANCELLED, "interrupted");
     if (st == PJD_OK) {
