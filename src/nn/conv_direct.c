@@ -203,7 +203,7 @@ static pjd_status run(pjd_nn_plan *p, nn_step *s, pjd_error *err)
     double work = (double)p->batch * (double)pjd_nn_positions(&s->out.s) * (double)s->out.s.c * (double)s->in[NN_X].s.c *
                   (double)(s->rec.kh * s->rec.kw);
 
-    pjd_nn_parallel(pjd_nn_threads_for(p, work / 8), p->batch * d->blocks * d->panel_tasks, task, &j);
+    pjd_nn_parallel(p, pjd_nn_threads_for(p, work / 8), p->batch * d->blocks * d->panel_tasks, task, &j);
     return PJD_OK;
 }
 

@@ -144,15 +144,15 @@ static pjd_status run(pjd_nn_plan *p, nn_step *s, pjd_error *err)
     pjd_status st = PJD_OK;
 
     if (s->rec.up)
-        pjd_nn_parallel(p->threads, p->batch * s->in[NN_X].s.h, up_row, &j);
+        pjd_nn_parallel(p, p->threads, p->batch * s->in[NN_X].s.h, up_row, &j);
     if (res->segs && res->seg[0].p != s->out.seg[0].p)
-        pjd_nn_parallel(p->threads, p->batch * s->out.s.h, copy_row, &j);
+        pjd_nn_parallel(p, p->threads, p->batch * s->out.s.h, copy_row, &j);
     omp_set_num_threads(p->threads);
     for (size_t i = 0; i < d->count && st == PJD_OK; i++)
         st = pjd_dnnl_conv_run(p->dnnl, d->conv[i], err);
     omp_set_num_threads(before);
     if (st == PJD_OK && (s->in[NN_BIAS2].segs || s->rec.act != PJD_ACT_NONE))
-        pjd_nn_parallel(p->threads, p->batch * s->out.s.h, finish_row, &j);
+        pjd_nn_parallel(p, p->threads, p->batch * s->out.s.h, finish_row, &j);
     return st;
 }
 

@@ -367,14 +367,14 @@ static pjd_status run(pjd_nn_plan *p, nn_step *s, pjd_error *err)
 
     j.v = j.products + (size_t)p->threads * w->p_room;
     if (!w->staged) {
-        pjd_nn_parallel(p->threads, (all + w->block - 1) / w->block, fused_task, &j);
+        pjd_nn_parallel(p, p->threads, (all + w->block - 1) / w->block, fused_task, &j);
         return PJD_OK;
     }
     for (j.first = 0; j.first < all; j.first += w->round) {
         j.count = all - j.first < w->round ? all - j.first : w->round;
         j.blocks = (j.count + w->block - 1) / w->block;
-        pjd_nn_parallel(p->threads, j.count, staged_in_task, &j);
-        pjd_nn_parallel(p->threads, j.blocks * w->panels, staged_out_task, &j);
+        pjd_nn_parallel(p, p->threads, j.count, staged_in_task, &j);
+        pjd_nn_parallel(p, p->threads, j.blocks * w->panels, staged_out_task, &j);
     }
     return PJD_OK;
 }

@@ -118,6 +118,7 @@ bool pjd_nn_arena_place(nn_buffer *buffers, size_t count, size_t *total);
 void pjd_nn_fuse(nn_rec *recs, size_t *count, const nn_shape *values, const size_t *uses, pjd_nn_value output);
 
 typedef struct nn_step nn_step;
+typedef struct nn_team nn_team;
 
 typedef struct nn_class {
     const char *name;
@@ -159,6 +160,7 @@ struct pjd_nn_plan {
     char *arena;
     size_t arena_bytes, weight_bytes;
     nn_tensor output;
+    nn_team *team; /* while running on several threads */
     struct pjd_dnnl *dnnl; /* made by the first layer that wants it */
     /* of the present run */
     const float *in, *t;
@@ -173,7 +175,9 @@ float *pjd_nn_weights(pjd_nn_plan *p, size_t floats);
  * not depend on the number of threads.
  */
 typedef void (*pjd_nn_task)(void *ctx, size_t task, int thread);
-void pjd_nn_parallel(int threads, size_t tasks, pjd_nn_task fn, void *ctx);
+void pjd_nn_parallel(const pjd_nn_plan *p, int threads, size_t tasks, pjd_nn_task fn, void *ctx);
+/* Call body(ctx) on this thread while p->threads - 1 others wait to help its calls of pjd_nn_parallel. */
+void pjd_nn_with_team(pjd_nn_plan *p, void (*body)(void *), void *ctx);
 /* Threads worth using for `work` elementary operations. */
 int pjd_nn_threads_for(const pjd_nn_plan *p, double work);
 

@@ -150,7 +150,7 @@ static pjd_status run(pjd_nn_plan *p, nn_step *s, pjd_error *err)
     (void)measure(s->rec.dim, &j.room); /* checked when the plan was made */
     j.blocks = (j.queries + QUERIES - 1) / QUERIES;
     work = (double)p->batch * (double)j.queries * (double)j.keys * (double)s->out.s.c;
-    pjd_nn_parallel(pjd_nn_threads_for(p, work / 8), p->batch * s->rec.groups * j.blocks, task, &j);
+    pjd_nn_parallel(p, pjd_nn_threads_for(p, work / 8), p->batch * s->rec.groups * j.blocks, task, &j);
     return PJD_OK;
 }
 

@@ -200,10 +200,10 @@ static pjd_status run(pjd_nn_plan *p, nn_step *s, pjd_error *err)
     j.partial = s->scratch;
     j.mean = (float *)(j.partial + tasks * 2 * ldc);
     j.sums = j.mean + p->batch * 3 * ldc;
-    pjd_nn_parallel(threads, tasks, stats_task, &j);
+    pjd_nn_parallel(p, threads, tasks, stats_task, &j);
     for (size_t i = 0; i < p->batch; i++)
         finish_item(&j, i);
-    pjd_nn_parallel(threads, tasks, apply_task, &j);
+    pjd_nn_parallel(p, threads, tasks, apply_task, &j);
     return PJD_OK;
 }
 

@@ -211,27 +211,42 @@ static void output_row(void *ctx, size_t task, int thread)
     }
 }
 
-pjd_status pjd_nn_plan_run(pjd_nn_plan *p, const float *in, const float *t, const int *classes, float *out,
-                           pjd_error *err)
+typedef struct run_job {
+    pjd_nn_plan *p;
+    float *out;
+    pjd_error *err;
+    pjd_status status;
+} run_job;
+
+static void run_steps(void *ctx)
 {
-    output_job j = {p, out};
-    pjd_status st = PJD_OK;
+    run_job *r = ctx;
+    pjd_nn_plan *p = r->p;
+    output_job j = {p, r->out};
+    const nn_shape *s = &p->output.s;
     double before = pjd_now(), now;
 
-    p->in = in;
-    p->t = t;
-    p->classes = classes;
-    for (size_t i = 0; i < p->step_count && st == PJD_OK; i++) {
-        st = p->steps[i].cls->run(p, &p->steps[i], err);
+    for (size_t i = 0; i < p->step_count && r->status == PJD_OK; i++) {
+        r->status = p->steps[i].cls->run(p, &p->steps[i], r->err);
         now = pjd_now();
         p->steps[i].seconds += now - before;
         before = now;
     }
-    if (st == PJD_OK)
-        pjd_nn_parallel(pjd_nn_threads_for(p, (double)p->batch * (double)pjd_nn_positions(&p->output.s) *
-                                                  (double)p->output.s.c),
-                        p->batch * p->output.s.h, output_row, &j);
-    return st;
+    if (r->status == PJD_OK)
+        pjd_nn_parallel(p, pjd_nn_threads_for(p, (double)p->batch * (double)pjd_nn_positions(s) * (double)s->c),
+                        p->batch * s->h, output_row, &j);
+}
+
+pjd_status pjd_nn_plan_run(pjd_nn_plan *p, const float *in, const float *t, const int *classes, float *out,
+                           pjd_error *err)
+{
+    run_job r = {p, out, err, PJD_OK};
+
+    p->in = in;
+    p->t = t;
+    p->classes = classes;
+    pjd_nn_with_team(p, run_steps, &r);
+    return r.status;
 }
 
 void pjd_nn_plan_stats(const pjd_nn_plan *p, size_t *arena_bytes, size_t *weight_bytes)
