@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Blurs with any border: extend x to X, convolve periodically on a larger grid, keep the part that is right. */
 #include <math.h>
+#include <omp.h>
 #include <string.h>
 
 #include "blur.h"
@@ -158,12 +159,30 @@ static size_t correct_work(const pjd_blur *b)
     return 5 * pjd_op_pad(b->h * b->w) + pjd_op_pad(b->xh * b->xw) + pjd_blur_plane_work(b);
 }
 
+/*
+ * Channels solved side by side: a small picture's hundred short loops are not worth a team of threads each, and a
+ * large one's scratch is not wanted several times.
+ */
+static size_t side_by_side(const pjd_blur *b)
+{
+    return !b->svd && b->c <= PJD_FFT_THREADS && b->ch * b->cw <= (size_t)1 << 18 ? b->c : 1;
+}
+
 static void correct(const pjd_operator *op, float *x, const float *y, double scale, double lambda, float *work)
 {
     const pjd_blur *b = op->priv;
+    size_t slots = side_by_side(b), slot = pjd_op_pad(correct_work(b));
+    int team = omp_get_max_threads() < (int)slots ? omp_get_max_threads() : (int)slots;
 
+    if (slots == 1) {
+        for (size_t c = 0; c < b->c; c++)
+            (b->svd ? pjd_svd_correct : correct_plane)(b, x + c * b->xh * b->xw, y + c * b->h * b->w, scale, lambda,
+                                                       work);
+        return;
+    }
+#pragma omp parallel for schedule(dynamic) num_threads(team)
     for (size_t c = 0; c < b->c; c++)
-        (b->svd ? pjd_svd_correct : correct_plane)(b, x + c * b->xh * b->xw, y + c * b->h * b->w, scale, lambda, work);
+        correct_plane(b, x + c * b->xh * b->xw, y + c * b->h * b->w, scale, lambda, work + c * slot);
 }
 
 static void project(const pjd_operator *op, float *x, const float *y, double alpha, float *work)
@@ -334,7 +353,7 @@ pjd_status pjd_blur_general(const pjd_psf *psf, const pjd_blur_options *opt, con
         pjd_operator_unref(op);
         return st;
     }
-    op->work = correct_work(b);
+    op->work = side_by_side(b) * pjd_op_pad(correct_work(b));
     if (b->svd) {
         op->v = &dense;
         op->singular = b->singular;

@@ -98,7 +98,7 @@ void pjd_gemm(size_t m, size_t n, size_t k, const float *a, size_t lda, const fl
     int threads = omp_get_max_threads() < SLOTS ? omp_get_max_threads() : SLOTS;
     product t = {m, n, k, lda, ldb, ldc, a, b, c, pick_block()};
 
-#pragma omp parallel for schedule(static) num_threads(threads) if (m * n > 4096)
+#pragma omp parallel for schedule(static) num_threads(threads) if (m * n > 32768)
     for (size_t first = 0; first < n; first += PANEL)
         column_panel(&t, first, work + (size_t)omp_get_thread_num() * k * PANEL);
 }

@@ -8,6 +8,9 @@
 
 enum { L = PJD_FFT_LANES, E = PJD_FFT_ELEMENT, LINES = 2 * PJD_FFT_LANES };
 
+/* A transform of 256 x 256 takes 0.1 ms: less is not worth waking threads for. */
+enum { WORTH_A_TEAM = 1 << 16 };
+
 /* Lines of a plane: element i of line l is at base[l * line + i * step]. */
 typedef struct lines {
     size_t count, n; /* lines wanted, elements of each; at most LINES lines are taken at a time */
@@ -144,7 +147,7 @@ void pjd_fft2_forward(const pjd_fft2 *f, const float *x, size_t stride, size_t r
     size_t slot = fft2_slot(f), blocks = (rows + LINES - 1) / LINES;
     lines m = {.count = rows, .n = cols, .line = stride, .step = 1};
 
-#pragma omp parallel num_threads(team()) if (f->h * f->w > 16384)
+#pragma omp parallel num_threads(team()) if (f->h * f->w > WORTH_A_TEAM)
     {
         float *z = work + (size_t)omp_get_thread_num() * slot, *rest = z + f->w * E;
 
@@ -213,7 +216,7 @@ void pjd_fft2_backward(const pjd_fft2 *f, float *s, double scale, float *x, cons
     float factor = (float)(scale / ((double)f->h * (double)f->w));
     lines m = {.count = v->rows, .n = v->cols, .line = v->stride, .step = 1};
 
-#pragma omp parallel num_threads(team()) if (f->h * f->w > 16384)
+#pragma omp parallel num_threads(team()) if (f->h * f->w > WORTH_A_TEAM)
     {
         float *z = work + (size_t)omp_get_thread_num() * slot, *rest = z + f->w * E;
 
@@ -326,7 +329,7 @@ static void dct_lines(const lines *m, const pjd_fft *f, const float *twist, bool
 {
     size_t blocks = (m->count + LINES - 1) / LINES;
 
-#pragma omp parallel num_threads(team()) if (m->count * m->n > 16384)
+#pragma omp parallel num_threads(team()) if (m->count * m->n > WORTH_A_TEAM)
     {
         float *z = work + (size_t)omp_get_thread_num() * slot, *c = z + m->n * E, *rest = c + m->n * E;
 
