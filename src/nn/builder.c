@@ -78,7 +78,7 @@ static pjd_nn_value append(pjd_nn_builder *b, const nn_rec *r, size_t h, size_t 
 
 static nn_rec record(nn_op op, pjd_nn_value x)
 {
-    return (nn_rec){.op = op, .in = {x, PJD_NN_NONE, PJD_NN_NONE}, .out = PJD_NN_NONE};
+    return (nn_rec){.op = op, .in = {x, PJD_NN_NONE, PJD_NN_NONE, PJD_NN_NONE}, .out = PJD_NN_NONE};
 }
 
 /* The shape of operand v, or NULL with a sticky error. */

@@ -17,6 +17,7 @@ typedef struct nn_conv_case {
 
 typedef struct nn_conv_way {
     const char *name;
+    bool affine; /* takes NN_AFFINE */
     bool (*can)(const nn_conv_case *c);
     /* Estimate in units of one multiply-add of the packed product; the cheapest that can is taken. */
     double (*cost)(const nn_conv_case *c);

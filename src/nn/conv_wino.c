@@ -14,6 +14,7 @@
 #define CORE_BYTES (320 << 10)         /* of inputs and products a task keeps in its core's cache */
 #define SHARED_WEIGHTS ((size_t)12 << 20) /* weights up to this stay in the shared cache between blocks */
 #define ROUND_BYTES ((size_t)10 << 20) /* of transformed inputs of one staged round */
+#define STAGED_RUN 4                   /* tiles of a staged task's inputs */
 #define STAGED_TILES 60                /* tiles of products a staged task holds */
 
 typedef struct wino_priv {
@@ -28,6 +29,8 @@ typedef struct wino_priv {
     size_t panels;
     size_t v_stride, p_stride; /* floats from one point to the next */
     size_t v_room, p_room;     /* floats of a task's (staged: the round's) inputs, of a task's products */
+    size_t run;                /* tiles in a row whose inputs are normalised together */
+    size_t n_room;             /* floats of their normalised inputs; 0 without NN_AFFINE */
 } wino_priv;
 
 static bool fits(const nn_conv_case *c)
@@ -50,7 +53,7 @@ static double wino_cost(const nn_conv_case *c, size_t m)
     double t = (double)tiles_of(c, m), points = (double)((m + 2) * (m + 2));
     double n = (double)((c->out.c + 15) / 16 * 16), k = (double)c->in.c;
 
-    return t * points * (k * n + 8.0 * k + 7.0 * n) + 13.0 * points * k * n;
+    return t * points * (k * n + 8.0 * k + 7.0 * n) + 30.0 * points * k * n;
 }
 
 static double cost4(const nn_conv_case *c)
@@ -90,6 +93,8 @@ static bool layout(const nn_conv_case *c, size_t m, wino_priv *w)
     w->v_stride = (w->v_stride + 15) / 16 * 16 + 16;
     w->p_stride = w->block * width + 16;
     w->p_room = w->points * w->p_stride;
+    w->run = w->staged ? STAGED_RUN : w->block;
+    w->n_room = c->r->in[NN_AFFINE] == PJD_NN_NONE ? 0 : (m + 2) * (m * w->run + 2) * c->in.c / 16 * 16 + 16;
     return pjd_mul(w->points, w->v_stride, &w->v_room);
 }
 
@@ -98,7 +103,7 @@ static size_t scratch(const nn_conv_case *c, size_t m)
     wino_priv w = {0};
     size_t floats, threads = (size_t)c->opt.threads;
 
-    if (!layout(c, m, &w) || !pjd_mul(threads, w.p_room, &floats) ||
+    if (!layout(c, m, &w) || !pjd_mul(threads, w.p_room + w.n_room, &floats) ||
         !pjd_add(floats, (w.staged ? 1 : threads) * w.v_room, &floats) || !pjd_mul(floats, sizeof(float), &floats))
         return SIZE_MAX;
     return floats;
@@ -118,7 +123,7 @@ static pjd_status prepare(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, con
                           pjd_error *err)
 {
     wino_priv *w = pjd_alloc_zero(1, sizeof *w);
-    size_t floats, most = 0;
+    size_t floats;
 
     s->priv = w;
     if (!w)
@@ -126,9 +131,7 @@ static pjd_status prepare(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, con
     w->head.way = way;
     if (!layout(c, m, w) || !pjd_pack_size(c->out.c, c->in.c * w->points, &floats))
         return pjd_error_set(err, PJD_ERR_SHAPE, "conv: weights are too large");
-    for (size_t i = 0; i < s->in[NN_X].segs; i++)
-        most = s->in[NN_X].seg[i].c > most ? s->in[NN_X].seg[i].c : most;
-    w->zeros = pjd_alloc_zero(most, sizeof *w->zeros);
+    w->zeros = pjd_alloc_zero(c->in.c, sizeof *w->zeros);
     w->weight = pjd_nn_weights(p, floats);
     if (c->r->bias)
         w->bias = pjd_nn_weights(p, c->out.c);
@@ -164,6 +167,7 @@ typedef struct wino_job {
     nn_step *s;
     const wino_priv *w;
     float *v, *products; /* of thread 0; staged: v is everyone's */
+    float *normal;       /* of thread 0 */
     size_t first, count; /* tiles of the staged round */
     size_t blocks;       /* of the staged round */
 } wino_job;
@@ -193,45 +197,105 @@ static void next_tile(const wino_priv *w, tile_at *t)
     t->item++;
 }
 
-/* Where the inputs of tile t lie in one piece; outside of the picture: zeros. */
-static void point(const wino_job *j, const tile_at *t, const struct nn_seg *g, const float **src)
+/* Part of the input in memory: rows from y, columns from x on, distances in floats; channels of one piece. */
+typedef struct window {
+    const float *p;
+    size_t y, x, ld_x, ld_y, c;
+} window;
+
+/* Where the inputs of tile t lie in a window; outside of the picture: zeros. */
+static void point(const wino_job *j, const tile_at *t, const window *g, const float **src)
 {
     const nn_tensor *x = &j->s->in[NN_X];
     const nn_rec *r = &j->s->rec;
     size_t side = j->w->m + 2, y0 = t->y - r->pad_top, x0 = t->x - r->pad_left; /* may wrap below 0 */
     size_t h = x->s.h << r->up, w = x->s.w << r->up, column[6];
-    const float *first = g->p + t->item * x->s.h * x->s.w * g->ld;
 
     if (!r->up && y0 < h && x0 < w && h - y0 >= side && w - x0 >= side) {
-        for (size_t a = 0; a < side; a++) {
-            const float *row = first + ((y0 + a) * w + x0) * g->ld;
+        const float *row = g->p + (y0 - g->y) * g->ld_y + (x0 - g->x) * g->ld_x;
 
+        for (size_t a = 0; a < side; a++, row += g->ld_y)
             for (size_t b = 0; b < side; b++)
-                *src++ = row + b * g->ld;
-        }
+                *src++ = row + b * g->ld_x;
         return;
     }
     for (size_t b = 0; b < side; b++)
-        column[b] = x0 + b < w ? ((x0 + b) >> r->up) * g->ld : SIZE_MAX;
+        column[b] = x0 + b < w ? (((x0 + b) >> r->up) - g->x) * g->ld_x : SIZE_MAX;
     for (size_t a = 0; a < side; a++) {
         bool inside = y0 + a < h;
-        const float *row = first + (inside ? ((y0 + a) >> r->up) * x->s.w * g->ld : 0);
+        const float *row = g->p + (inside ? (((y0 + a) >> r->up) - g->y) * g->ld_y : 0);
 
         for (size_t b = 0; b < side; b++)
             *src++ = inside && column[b] != SIZE_MAX ? row + column[b] : j->w->zeros;
     }
 }
 
-/* Transformed inputs of a tile to v[point * v_stride + ...]. */
-static void tile_in(const wino_job *j, const tile_at *t, float *v)
+/* First and one past the last source position of n outputs from `at` on, with their border, along an axis of `size`. */
+static void reach(size_t at, size_t n, size_t pad, size_t up, size_t size, size_t *from, size_t *to)
+{
+    *from = at < pad ? 0 : (at - pad) >> up;
+    *to = at + n + 1 < pad ? 0 : ((at + n + 1 - pad) >> up) + 1;
+    *to = *to < size ? *to : size;
+    *from = *from < *to ? *from : *to;
+}
+
+/* The inputs of n tiles from t on, in one row of tiles, normalised into `normal` (all channels of a position together). */
+static window normalise(const wino_job *j, const tile_at *t, size_t n, float *normal)
 {
     const nn_tensor *x = &j->s->in[NN_X];
+    const nn_rec *r = &j->s->rec;
+    size_t c = x->s.c, ldc = pjd_nn_padded(c), y0, y1, x0, x1, at = 0;
+    const float *mean = j->s->in[NN_AFFINE].seg[0].p + t->item * 3 * ldc;
+
+    reach(t->y, j->w->m, r->pad_top, r->up, x->s.h, &y0, &y1);
+    reach(t->x, n * j->w->m, r->pad_left, r->up, x->s.w, &x0, &x1);
+    for (size_t i = 0; i < x->segs; i++) {
+        const struct nn_seg *g = &x->seg[i];
+
+        for (size_t y = y0; y < y1; y++)
+            j->p->kernels->norm(x1 - x0, g->c, g->p + ((t->item * x->s.h + y) * x->s.w + x0) * g->ld, g->ld, mean + at,
+                                mean + ldc + at, mean + 2 * ldc + at, (pjd_kact)r->pre,
+                                normal + (y - y0) * (x1 - x0) * c + at, c);
+        at += g->c;
+    }
+    return (window){normal, y0, x0, c, (x1 - x0) * c, c};
+}
+
+static void transform(const wino_job *j, tile_at t, size_t n, const window *g, float *v)
+{
     const float *src[36];
 
-    for (size_t i = 0; i < x->segs; i++) {
-        point(j, t, &x->seg[i], src);
-        (j->w->m == 4 ? j->p->kernels->wino4_input : j->p->kernels->wino2_input)(x->seg[i].c, src, v, j->w->v_stride);
-        v += x->seg[i].c;
+    for (size_t i = 0; i < n; i++, t.x += j->w->m) {
+        point(j, &t, g, src);
+        (j->w->m == 4 ? j->p->kernels->wino4_input : j->p->kernels->wino2_input)(g->c, src, v + i * j->s->in[NN_X].s.c,
+                                                                                j->w->v_stride);
+    }
+}
+
+/* Transformed inputs of n tiles from t on to v[point * v_stride + ...]; leaves t behind them. */
+static void tiles_in(const wino_job *j, tile_at *t, size_t n, float *v, int thread)
+{
+    const nn_tensor *x = &j->s->in[NN_X];
+
+    for (size_t some; n > 0; n -= some) {
+        size_t left = j->w->tiles_x - t->x / j->w->m, at = 0;
+        window g;
+
+        some = left < n ? left : n;
+        if (j->w->n_room) {
+            some = some < j->w->run ? some : j->w->run;
+            g = normalise(j, t, some, j->normal + (size_t)thread * j->w->n_room);
+            transform(j, *t, some, &g, v);
+        }
+        for (size_t i = 0; i < x->segs && !j->w->n_room; at += x->seg[i++].c) {
+            const struct nn_seg *q = &x->seg[i];
+
+            g = (window){q->p + t->item * x->s.h * x->s.w * q->ld, 0, 0, q->ld, x->s.w * q->ld, q->c};
+            transform(j, *t, some, &g, v + at);
+        }
+        v += some * x->s.c;
+        t->x += (some - 1) * j->w->m;
+        next_tile(j->w, t);
     }
 }
 
@@ -269,12 +333,8 @@ static void fetch_inputs(const wino_job *j, size_t ahead)
     if (ahead >= j->p->batch * j->w->tiles)
         return;
     t = place(j->w, ahead);
-    y0 = t.y < j->s->rec.pad_top ? 0 : (t.y - j->s->rec.pad_top) >> up;
-    y1 = ((t.y - j->s->rec.pad_top + m + 1) >> up) + 1;
-    x0 = (t.x - j->s->rec.pad_left + 2) >> up;
-    x1 = x0 + (m >> up);
-    y1 = y1 < x->s.h ? y1 : x->s.h;
-    x1 = x1 < x->s.w ? x1 : x->s.w;
+    reach(t.y, m, j->s->rec.pad_top, up, x->s.h, &y0, &y1);
+    reach(t.x + 2, m - 2, j->s->rec.pad_left, up, x->s.w, &x0, &x1);
     for (size_t i = 0; i < x->segs; i++)
         for (size_t a = y0; a < y1 && x0 < x1; a++)
             fetch(x->seg[i].p + ((t.item * x->s.h + a) * x->s.w + x0) * x->seg[i].ld, (x1 - x0) * x->seg[i].ld);
@@ -332,8 +392,7 @@ static void fused_task(void *ctx, size_t task, int thread)
 
     tile_at t = place(w, first);
 
-    for (size_t i = 0; i < n; i++, next_tile(w, &t))
-        tile_in(j, &t, v + i * j->s->in[NN_X].s.c);
+    tiles_in(j, &t, n, v, thread);
     for (size_t panel = 0; panel < w->panels; panel++)
         tiles_out(j, first, n, v, panel, products,
                   panel + 1 == w->panels ? first + (size_t)j->p->threads * w->block : SIZE_MAX);
@@ -342,11 +401,10 @@ static void fused_task(void *ctx, size_t task, int thread)
 static void staged_in_task(void *ctx, size_t task, int thread)
 {
     const wino_job *j = ctx;
+    size_t at = task * STAGED_RUN;
+    tile_at t = place(j->w, j->first + at);
 
-    tile_at t = place(j->w, j->first + task);
-
-    (void)thread;
-    tile_in(j, &t, j->v + task * j->s->in[NN_X].s.c);
+    tiles_in(j, &t, j->count - at < STAGED_RUN ? j->count - at : STAGED_RUN, j->v + at * j->s->in[NN_X].s.c, thread);
 }
 
 static void staged_out_task(void *ctx, size_t task, int thread)
@@ -365,7 +423,8 @@ static pjd_status run(pjd_nn_plan *p, nn_step *s, pjd_error *err)
     size_t all = p->batch * w->tiles;
     wino_job j = {.p = p, .s = s, .w = w, .products = s->scratch};
 
-    j.v = j.products + (size_t)p->threads * w->p_room;
+    j.normal = j.products + (size_t)p->threads * w->p_room;
+    j.v = j.normal + (size_t)p->threads * w->n_room;
     if (!w->staged) {
         pjd_nn_parallel(p, p->threads, (all + w->block - 1) / w->block, fused_task, &j);
         return PJD_OK;
@@ -373,13 +432,13 @@ static pjd_status run(pjd_nn_plan *p, nn_step *s, pjd_error *err)
     for (j.first = 0; j.first < all; j.first += w->round) {
         j.count = all - j.first < w->round ? all - j.first : w->round;
         j.blocks = (j.count + w->block - 1) / w->block;
-        pjd_nn_parallel(p, p->threads, j.count, staged_in_task, &j);
+        pjd_nn_parallel(p, p->threads, (j.count + STAGED_RUN - 1) / STAGED_RUN, staged_in_task, &j);
         pjd_nn_parallel(p, p->threads, j.blocks * w->panels, staged_out_task, &j);
     }
     return PJD_OK;
 }
 
-const nn_conv_way pjd_nn_conv_wino4 = {.name = "wino4", .can = fits, .cost = cost4, .scratch = scratch4,
+const nn_conv_way pjd_nn_conv_wino4 = {.name = "wino4", .affine = true, .can = fits, .cost = cost4, .scratch = scratch4,
                                        .prepare = prepare4, .run = run, .clear = clear};
 const nn_conv_way pjd_nn_conv_wino2 = {.name = "wino2", .can = fits, .cost = cost2, .scratch = scratch2,
                                        .prepare = prepare2, .run = run, .clear = clear};

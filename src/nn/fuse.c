@@ -67,18 +67,43 @@ static void fuse_up(nn_rec *recs, size_t i, const size_t *uses, pjd_nn_value out
     u->op = NN_OPS;
 }
 
-void pjd_nn_fuse(nn_rec *recs, size_t *count, const nn_shape *values, const size_t *uses, pjd_nn_value output)
+/*
+ * conv(norm(x)): the norm only takes the statistics, the convolution normalises what it reads. Saves a passage of the
+ * normalised value through memory and back.
+ */
+static void fuse_norm(nn_graph *g, size_t i, const size_t *uses)
+{
+    nn_rec *c = &g->recs[i], *n;
+    pjd_nn_value v = c->in[NN_X];
+
+    if (v == g->output || uses[v] != 1)
+        return;
+    n = producer(g->recs, i, v);
+    if (!n || n->op != NN_NORM || !pjd_nn_conv_takes_affine(g, c, &g->values[n->in[NN_X]], NN_SEGS))
+        return;
+    c->in[NN_X] = n->in[NN_X];
+    c->in[NN_AFFINE] = v;
+    c->pre = n->act;
+    n->op = NN_MOMENTS;
+    g->values[v] = (nn_shape){1, 1, 3 * pjd_nn_padded(g->values[n->in[NN_X]].c)};
+}
+
+void pjd_nn_fuse(nn_graph *g, const size_t *uses)
 {
     size_t n = 0;
 
-    for (size_t i = 0; i < *count; i++) {
-        if (recs[i].op == NN_ADD)
-            fuse_add(recs, i, values, uses, output);
-        if (recs[i].op == NN_CONV)
-            fuse_up(recs, i, uses, output);
+    for (size_t i = 0; i < g->rec_count; i++) {
+        if (g->recs[i].op == NN_ADD)
+            fuse_add(g->recs, i, g->values, uses, g->output);
+        if (g->recs[i].op == NN_CONV)
+            fuse_up(g->recs, i, uses, g->output);
     }
-    for (size_t i = 0; i < *count; i++)
-        if (recs[i].op != NN_OPS)
-            recs[n++] = recs[i];
-    *count = n;
+    /* last: which way a convolution takes, and so whether it can, depends on the above */
+    for (size_t i = 0; i < g->rec_count; i++)
+        if (g->recs[i].op == NN_CONV)
+            fuse_norm(g, i, uses);
+    for (size_t i = 0; i < g->rec_count; i++)
+        if (g->recs[i].op != NN_OPS)
+            g->recs[n++] = g->recs[i];
+    g->rec_count = n;
 }

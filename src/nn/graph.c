@@ -175,9 +175,11 @@ static pjd_status graph_alloc(const pjd_nn_builder *b, nn_graph *g, size_t **use
     g->places = pjd_alloc_zero(b->value_count, sizeof *g->places);
     g->scratch = pjd_alloc(b->rec_count, sizeof *g->scratch);
     g->buffers = pjd_alloc(2 * b->rec_count, sizeof *g->buffers);
+    g->values = pjd_alloc(b->value_count, sizeof *g->values);
     *uses = pjd_alloc(b->value_count, sizeof **uses);
-    if (!g->recs || !g->places || !g->scratch || !g->buffers || !*uses)
+    if (!g->values || !g->recs || !g->places || !g->scratch || !g->buffers || !*uses)
         return pjd_error_nomem(err, "network", b->rec_count * sizeof *g->recs);
+    memcpy(g->values, b->values, b->value_count * sizeof *g->values);
     memcpy(g->recs, b->recs, b->rec_count * sizeof *g->recs);
     return PJD_OK;
 }
@@ -188,7 +190,7 @@ pjd_status pjd_nn_graph_make(const pjd_nn_builder *b, pjd_nn_value output, const
     pjd_status st;
     size_t *uses = NULL;
 
-    *g = (nn_graph){.batch = b->batch, .values = b->values, .value_count = b->value_count, .rec_count = b->rec_count,
+    *g = (nn_graph){.batch = b->batch, .value_count = b->value_count, .rec_count = b->rec_count,
                     .output = output, .opt = *opt, .how = *how};
     g->kernels = how->kernels ? how->kernels : opt->backend == PJD_BACKEND_C ? &pjd_kernels_c : pjd_kernels_best();
     if (b->error.code != PJD_OK)
@@ -202,7 +204,7 @@ pjd_status pjd_nn_graph_make(const pjd_nn_builder *b, pjd_nn_value output, const
     drop_dead(g, uses);
     if (!how->apart) {
         count_uses(g, uses);
-        pjd_nn_fuse(g->recs, &g->rec_count, g->values, uses, output);
+        pjd_nn_fuse(g, uses);
     }
     mark_virtual(g);
     measure_lives(g);
@@ -219,6 +221,7 @@ done:
 void pjd_nn_graph_clear(nn_graph *g)
 {
     pjd_free(g->recs);
+    pjd_free(g->values);
     pjd_free(g->places);
     pjd_free(g->buffers);
     pjd_free(g->scratch);

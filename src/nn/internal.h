@@ -19,11 +19,12 @@ typedef enum nn_op {
     NN_UP,
     NN_ACT,
     NN_ATTN,
+    NN_MOMENTS, /* what is left of a norm that a convolution applies to its input: per channel mean, scale, offset */
     NN_OPS
 } nn_op;
 
 /* Operands of a record by role. */
-enum { NN_X = 0, NN_RESIDUAL = 1, NN_BIAS2 = 2, NN_MODULATION = 1, NN_B = 1, NN_Q = 0, NN_K = 1, NN_V = 2, NN_INS = 3 };
+enum { NN_X = 0, NN_RESIDUAL = 1, NN_BIAS2 = 2, NN_MODULATION = 1, NN_B = 1, NN_Q = 0, NN_K = 1, NN_V = 2, NN_AFFINE = 3, NN_INS = 4 };
 
 typedef struct nn_shape {
     size_t h, w, c;
@@ -38,6 +39,7 @@ typedef struct nn_rec {
     size_t kh, kw, stride_h, stride_w, pad_top, pad_left;
     bool up;
     pjd_act act;
+    pjd_act pre;   /* conv with NN_AFFINE: after the affine map of the input */
     size_t groups; /* norm; attention: heads; class: rows of the table */
     size_t dim;    /* of a head */
     size_t offset[NN_INS];
@@ -92,7 +94,7 @@ typedef struct nn_buffer {
 
 typedef struct nn_graph {
     size_t batch;
-    nn_shape *values; /* borrowed from the builder */
+    nn_shape *values; /* a copy: merging changes shapes */
     size_t value_count;
     nn_rec *recs;
     size_t rec_count;
@@ -115,7 +117,14 @@ void pjd_nn_graph_clear(nn_graph *g);
 /* Offsets for buffers so that no two alive at one step overlap; *total is the arena's size. False on overflow. */
 bool pjd_nn_arena_place(nn_buffer *buffers, size_t count, size_t *total);
 /* Merge layers of the record: see fuse.c. */
-void pjd_nn_fuse(nn_rec *recs, size_t *count, const nn_shape *values, const size_t *uses, pjd_nn_value output);
+void pjd_nn_fuse(nn_graph *g, const size_t *uses);
+/* Whether convolution r, reading a value of shape x in `segs` pieces, can apply an affine map to its input. */
+bool pjd_nn_conv_takes_affine(const nn_graph *g, const nn_rec *r, const nn_shape *x, size_t segs);
+/* Channels of the rows mean, scale, offset of NN_MOMENTS. */
+static inline size_t pjd_nn_padded(size_t c)
+{
+    return (c + 15) / 16 * 16;
+}
 
 typedef struct nn_step nn_step;
 typedef struct nn_team nn_team;
@@ -133,7 +142,7 @@ typedef struct nn_class {
 
 extern const nn_class pjd_nn_class_input, pjd_nn_class_time, pjd_nn_class_label, pjd_nn_class_conv, pjd_nn_class_norm,
     pjd_nn_class_concat, pjd_nn_class_add, pjd_nn_class_scale, pjd_nn_class_pool, pjd_nn_class_up, pjd_nn_class_act,
-    pjd_nn_class_attn;
+    pjd_nn_class_attn, pjd_nn_class_moments;
 /* By nn_op. */
 extern const nn_class *const pjd_nn_classes[NN_OPS];
 

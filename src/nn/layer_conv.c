@@ -28,6 +28,13 @@ static const nn_conv_way *choose(const nn_conv_case *c)
     return best;
 }
 
+bool pjd_nn_conv_takes_affine(const nn_graph *g, const nn_rec *r, const nn_shape *x, size_t segs)
+{
+    nn_conv_case c = {r, *x, g->values[r->out], g->batch, segs, g->kernels, g->opt, g->how};
+
+    return choose(&c)->affine;
+}
+
 static size_t scratch(const nn_graph *g, const nn_rec *r)
 {
     nn_conv_case c = {r, g->values[r->in[NN_X]], g->values[r->out], g->batch, g->places[r->in[NN_X]].segs, g->kernels,

@@ -17,8 +17,8 @@ typedef struct norm_priv {
     size_t chunk, chunks;
 } norm_priv;
 
-/* Per item in the scratch: float mean, scale, offset [c]; then double partial sums [chunks][2][c]; then per thread
-   float sums [2][c] and shifts [c]. */
+/* In the scratch: double partial sums [items][chunks][2][c], then float sums [threads][2][c], then float mean, scale,
+   offset [items][3][c] (a record of NN_MOMENTS has these in its output). */
 static size_t chunk_rows(const nn_shape *s)
 {
     size_t n = pjd_nn_positions(s), rows = (n + CHUNKS_MAX - 1) / CHUNKS_MAX;
@@ -27,15 +27,10 @@ static size_t chunk_rows(const nn_shape *s)
     return (rows + SUBROWS - 1) / SUBROWS * SUBROWS;
 }
 
-static size_t padded(size_t c)
-{
-    return (c + 15) / 16 * 16;
-}
-
 static size_t scratch(const nn_graph *g, const nn_rec *r)
 {
-    const nn_shape *s = &g->values[r->out];
-    size_t chunks = (pjd_nn_positions(s) + chunk_rows(s) - 1) / chunk_rows(s), c = padded(s->c), a, b, t;
+    const nn_shape *s = &g->values[r->in[NN_X]];
+    size_t chunks = (pjd_nn_positions(s) + chunk_rows(s) - 1) / chunk_rows(s), c = pjd_nn_padded(s->c), a, b, t;
 
     if (!pjd_mul(g->batch, 3 * c * sizeof(float), &a) || !pjd_mul(g->batch * chunks, 2 * c * sizeof(double), &b) ||
         !pjd_mul((size_t)g->opt.threads, 2 * c * sizeof(float), &t) || !pjd_add(a, b, &a) || !pjd_add(a, t, &a))
@@ -45,7 +40,7 @@ static size_t scratch(const nn_graph *g, const nn_rec *r)
 
 static pjd_status prepare(pjd_nn_plan *p, nn_step *s, pjd_error *err)
 {
-    size_t c = s->out.s.c;
+    size_t c = s->in[NN_X].s.c;
     norm_priv *n = pjd_alloc_zero(1, sizeof *n);
 
     s->priv = n;
@@ -59,8 +54,8 @@ static pjd_status prepare(pjd_nn_plan *p, nn_step *s, pjd_error *err)
         n->gamma[k] = s->rec.weight ? s->rec.weight[k] : 1.0f;
         n->beta[k] = s->rec.bias ? s->rec.bias[k] : 0.0f;
     }
-    n->chunk = chunk_rows(&s->out.s);
-    n->chunks = (pjd_nn_positions(&s->out.s) + n->chunk - 1) / n->chunk;
+    n->chunk = chunk_rows(&s->in[NN_X].s);
+    n->chunks = (pjd_nn_positions(&s->in[NN_X].s) + n->chunk - 1) / n->chunk;
     return PJD_OK;
 }
 
@@ -193,19 +188,23 @@ static void apply_task(void *ctx, size_t task, int thread)
 static pjd_status run(pjd_nn_plan *p, nn_step *s, pjd_error *err)
 {
     norm_priv *n = s->priv;
-    size_t c = s->out.s.c, ldc = padded(c), tasks = p->batch * n->chunks;
-    norm_job j = {.p = p, .s = s, .n = n, .c = c, .ldc = ldc, .rows = pjd_nn_positions(&s->out.s)};
+    size_t c = s->in[NN_X].s.c, ldc = pjd_nn_padded(c), tasks = p->batch * n->chunks;
+    norm_job j = {.p = p, .s = s, .n = n, .c = c, .ldc = ldc, .rows = pjd_nn_positions(&s->in[NN_X].s)};
     int threads = pjd_nn_threads_for(p, (double)j.rows * (double)c);
 
     j.partial = s->scratch;
-    j.mean = (float *)(j.partial + tasks * 2 * ldc);
-    j.sums = j.mean + p->batch * 3 * ldc;
+    j.sums = (float *)(j.partial + tasks * 2 * ldc);
+    j.mean = s->rec.op == NN_MOMENTS ? s->out.seg[0].p : j.sums + (size_t)p->threads * 2 * ldc;
     pjd_nn_parallel(p, threads, tasks, stats_task, &j);
     for (size_t i = 0; i < p->batch; i++)
         finish_item(&j, i);
-    pjd_nn_parallel(p, threads, tasks, apply_task, &j);
+    if (s->rec.op == NN_NORM)
+        pjd_nn_parallel(p, threads, tasks, apply_task, &j);
     return PJD_OK;
 }
 
 const nn_class pjd_nn_class_norm = {
     .name = "group norm", .pieces = true, .scratch = scratch, .prepare = prepare, .run = run, .clear = clear};
+
+const nn_class pjd_nn_class_moments = {
+    .name = "moments", .pieces = true, .scratch = scratch, .prepare = prepare, .run = run, .clear = clear};

@@ -16,6 +16,7 @@ const nn_class *const pjd_nn_classes[NN_OPS] = {
     [NN_CONV] = &pjd_nn_class_conv,     [NN_NORM] = &pjd_nn_class_norm, [NN_CONCAT] = &pjd_nn_class_concat,
     [NN_ADD] = &pjd_nn_class_add,       [NN_SCALE] = &pjd_nn_class_scale, [NN_POOL] = &pjd_nn_class_pool,
     [NN_UP] = &pjd_nn_class_up,         [NN_ACT] = &pjd_nn_class_act,   [NN_ATTN] = &pjd_nn_class_attn,
+    [NN_MOMENTS] = &pjd_nn_class_moments,
 };
 
 /* Large blocks are walked in long strides: pages of 2 MB save most of the address translation. Only a hint. */
