@@ -169,17 +169,44 @@ static void stats(size_t rows, size_t c, const float *x, size_t ldx, const float
     }
 }
 
+/* Columns outside, so that a channel's numbers stay in registers; two vectors, to overlap their latencies. */
+INLINE void norm_block(size_t rows, size_t c, const float *x, size_t ldx, const float *mean, const float *scale,
+                      const float *offset, const pjd_kact act, float *y, size_t ldy)
+{
+    size_t j = 0;
+
+    for (; j + 32 <= c; j += 32) {
+        __m512 m0 = _mm512_loadu_ps(mean + j), s0 = _mm512_loadu_ps(scale + j), o0 = _mm512_loadu_ps(offset + j);
+        __m512 m1 = _mm512_loadu_ps(mean + j + 16), s1 = _mm512_loadu_ps(scale + j + 16);
+        __m512 o1 = _mm512_loadu_ps(offset + j + 16);
+
+        for (size_t i = 0; i < rows; i++) {
+            __m512 a = _mm512_fmadd_ps(_mm512_sub_ps(_mm512_loadu_ps(x + i * ldx + j), m0), s0, o0);
+            __m512 b = _mm512_fmadd_ps(_mm512_sub_ps(_mm512_loadu_ps(x + i * ldx + j + 16), m1), s1, o1);
+
+            _mm512_storeu_ps(y + i * ldy + j, act16(act, a));
+            _mm512_storeu_ps(y + i * ldy + j + 16, act16(act, b));
+        }
+    }
+    for (; j < c; j += 16) {
+        __mmask16 k = tail(c - j);
+        __m512 m = _mm512_maskz_loadu_ps(k, mean + j), s = _mm512_maskz_loadu_ps(k, scale + j);
+        __m512 o = _mm512_maskz_loadu_ps(k, offset + j);
+
+        for (size_t i = 0; i < rows; i++) {
+            __m512 d = _mm512_sub_ps(_mm512_maskz_loadu_ps(k, x + i * ldx + j), m);
+
+            _mm512_mask_storeu_ps(y + i * ldy + j, k, act16(act, _mm512_fmadd_ps(d, s, o)));
+        }
+    }
+}
+
+/* A few rows at a time: they stay in the first cache while the columns pass. */
 INLINE void norm_rows(size_t rows, size_t c, const float *x, size_t ldx, const float *mean, const float *scale,
                       const float *offset, const pjd_kact act, float *y, size_t ldy)
 {
-    for (size_t i = 0; i < rows; i++, x += ldx, y += ldy)
-        for (size_t j = 0; j < c; j += 16) {
-            __mmask16 k = tail(c - j);
-            __m512 d = _mm512_sub_ps(_mm512_maskz_loadu_ps(k, x + j), _mm512_maskz_loadu_ps(k, mean + j));
-
-            d = _mm512_fmadd_ps(d, _mm512_maskz_loadu_ps(k, scale + j), _mm512_maskz_loadu_ps(k, offset + j));
-            _mm512_mask_storeu_ps(y + j, k, act16(act, d));
-        }
+    for (size_t i = 0; i < rows; i += 16)
+        norm_block(rows - i < 16 ? rows - i : 16, c, x + i * ldx, ldx, mean, scale, offset, act, y + i * ldy, ldy);
 }
 
 static void norm(size_t rows, size_t c, const float *x, size_t ldx, const float *mean, const float *scale,
