@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fourier and cosine transforms of any size, many lines at a time: PJD_FFT_LANES lines advance together, one per vector
- * lane, so that every loop is a vector loop and no size is special. Nothing is allocated after a plan is made, and the
- * bytes of a result depend neither on the number of threads nor on the width of the processor's registers. (KISS FFT,
- * the obvious choice, allocates in the transform for factors above 5, takes time quadratic in them, and works on one
- * line at a time.)
+ * Fourier and cosine transforms of any size on KISS FFT. Nothing is allocated after a plan is made, a plan may be
+ * shared by threads, and the bytes of a result do not depend on the number of threads.
  */
 #ifndef PJD_OP_FFT_H
 #define PJD_OP_FFT_H
@@ -13,7 +10,10 @@
 
 enum { PJD_FFT_LANES = 16, PJD_FFT_ELEMENT = 2 * PJD_FFT_LANES };
 
-/* ---- one dimension: z[n][2][LANES], real and imaginary parts of element i of every line ---- */
+/*
+ * ---- one dimension: z[n][2][LANES], real and imaginary parts of element i of every line, so that what is done to a
+ * spectrum is a vector loop ----
+ */
 
 typedef struct pjd_fft pjd_fft;
 
@@ -24,7 +24,11 @@ size_t pjd_fft_work(const pjd_fft *f); /* floats */
 void pjd_fft_forward(const pjd_fft *f, float *z, float *work);
 void pjd_fft_backward(const pjd_fft *f, float *z, float *work);
 
-/* The smallest size >= n that has no factor above 7. 0 when there is none. */
+/* One line of n complex numbers, from another place than it goes to; work: pjd_fft_line_work() floats */
+size_t pjd_fft_line_work(const pjd_fft *f);
+void pjd_fft_line(const pjd_fft *f, bool backward, const float *from, float *to, float *work);
+
+/* The smallest size >= n that has no factor above 5. 0 when there is none. */
 size_t pjd_fft_good_size(size_t n);
 
 /* ---- two dimensions, real: [h, w] <-> columns 0 .. w/2 in groups of LANES, s[group][h][2][LANES] ---- */

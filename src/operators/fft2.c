@@ -1,72 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* Two dimensions: blocks of lines are gathered into the layout of fft.c, two real lines to a complex one. */
+/* Two dimensions: two real lines are the parts of a complex one. */
 #include <math.h>
 #include <omp.h>
 #include <string.h>
 
 #include "fft.h"
 
-enum { L = PJD_FFT_LANES, E = PJD_FFT_ELEMENT, LINES = 2 * PJD_FFT_LANES };
+enum { L = PJD_FFT_LANES, E = PJD_FFT_ELEMENT };
 
-/* A transform of 256 x 256 takes 0.1 ms: less is not worth waking threads for. */
+/* A transform of 256 x 256 takes 0.2 ms: less is not worth waking threads for. */
 enum { WORTH_A_TEAM = 1 << 16 };
-
-/* Lines of a plane: element i of line l is at base[l * line + i * step]. */
-typedef struct lines {
-    size_t count, n; /* lines wanted, elements of each; at most LINES lines are taken at a time */
-    size_t line, step;
-} lines;
-
-/*
- * z[place(i)][lane] = element i of line first + 2 lane (real part) or first + 2 lane + 1 (imaginary part); missing
- * lines and elements from m->n to n are 0. place is the identity, or puts even elements first and odd ones last,
- * backwards.
- */
-static size_t place(size_t i, size_t n, bool folded)
-{
-    return !folded ? i : i % 2 ? n - 1 - i / 2 : i / 2;
-}
-
-static size_t lane_of(size_t l)
-{
-    return l / 2 + (l % 2 ? L : 0);
-}
-
-static void gather(const float *base, const lines *m, size_t first, size_t n, bool folded, float *z)
-{
-    size_t have = m->count - first < LINES ? m->count - first : LINES;
-
-    for (size_t i0 = 0; i0 < n; i0 += 16) {
-        size_t i1 = i0 + 16 < n ? i0 + 16 : n, full = i1 < m->n ? i1 : m->n;
-
-        for (size_t l = 0; l < LINES; l++) {
-            const float *from = base + (first + l) * m->line;
-            size_t lane = lane_of(l), i = i0;
-
-            for (; l < have && i < full; i++)
-                z[place(i, n, folded) * E + lane] = from[i * m->step];
-            for (; i < i1; i++)
-                z[place(i, n, folded) * E + lane] = 0.0f;
-        }
-    }
-}
-
-static void scatter(const float *z, const lines *m, size_t first, bool folded, float *base)
-{
-    size_t have = m->count - first < LINES ? m->count - first : LINES;
-
-    for (size_t i0 = 0; i0 < m->n; i0 += 16) {
-        size_t i1 = i0 + 16 < m->n ? i0 + 16 : m->n;
-
-        for (size_t l = 0; l < have; l++) {
-            float *to = base + (first + l) * m->line;
-            size_t lane = lane_of(l);
-
-            for (size_t i = i0; i < i1; i++)
-                to[i * m->step] = z[place(i, m->n, folded) * E + lane];
-        }
-    }
-}
 
 static int team(void)
 {
@@ -102,11 +45,16 @@ size_t pjd_fft2_spectrum(const pjd_fft2 *f)
     return f->groups * f->h * E;
 }
 
+static size_t pad(size_t n)
+{
+    return (n + 15) / 16 * 16;
+}
+
 static size_t fft2_slot(const pjd_fft2 *f)
 {
-    size_t row = f->w * E + pjd_fft_work(f->row), column = pjd_fft_work(f->column);
+    size_t row = 2 * pad(2 * f->w) + pjd_fft_line_work(f->row), column = pjd_fft_work(f->column);
 
-    return row > column ? row : column;
+    return pad(row > column ? row : column);
 }
 
 size_t pjd_fft2_work(const pjd_fft2 *f)
@@ -114,51 +62,47 @@ size_t pjd_fft2_work(const pjd_fft2 *f)
     return PJD_FFT_THREADS * fft2_slot(f);
 }
 
-/* Coefficients k0 .. k0 + L - 1 of a block of transformed lines into rows first .. of one group. */
-static void unpack(const pjd_fft2 *f, const float *z, size_t k0, size_t first, size_t have, float *group)
+/* Two rows, the second perhaps missing (NULL), as one of complex numbers; elements from cols to n are 0. */
+static void join(const float *a, const float *b, size_t cols, size_t n, float *z)
 {
-    float even[2][L][L], odd[2][L][L]; /* [part][k][lane] */
-
-    for (size_t j = 0; j < L; j++) {
-        size_t k = k0 + j;
-        const float *a = z + (k < f->columns ? k : 0) * E, *b = z + (k && k < f->columns ? f->w - k : 0) * E;
-        float keep = k < f->columns ? 0.5f : 0.0f;
-
-        for (size_t l = 0; l < L; l++) {
-            even[0][j][l] = keep * (a[l] + b[l]);
-            even[1][j][l] = keep * (a[L + l] - b[L + l]);
-            odd[0][j][l] = keep * (a[L + l] + b[L + l]);
-            odd[1][j][l] = keep * (b[l] - a[l]);
-        }
+    for (size_t i = 0; i < cols; i++) {
+        z[2 * i] = a[i];
+        z[2 * i + 1] = b ? b[i] : 0.0f;
     }
-    for (size_t r = 0; r < have; r++) {
-        float(*from)[L][L] = r % 2 ? odd : even;
-        float *to = group + (first + r) * E;
+    memset(z + 2 * cols, 0, 2 * (n - cols) * sizeof *z);
+}
 
-        for (size_t j = 0; j < L; j++) {
-            to[j] = from[0][j][r / 2];
-            to[L + j] = from[1][j][r / 2];
+/* The spectrum z of a joined pair into the pair's rows of every group: even and odd part under conjugation. */
+static void separate(const pjd_fft2 *f, const float *z, bool both, float *s)
+{
+    for (size_t k = 0; k < f->groups * L; k++) {
+        const float *a = z + 2 * (k < f->columns ? k : 0), *b = z + 2 * (k && k < f->columns ? f->w - k : 0);
+        float keep = k < f->columns ? 0.5f : 0.0f, *to = s + k / L * f->h * E + k % L;
+
+        to[0] = keep * (a[0] + b[0]);
+        to[L] = keep * (a[1] - b[1]);
+        if (both) {
+            to[E] = keep * (a[1] + b[1]);
+            to[E + L] = keep * (b[0] - a[0]);
         }
     }
 }
 
 void pjd_fft2_forward(const pjd_fft2 *f, const float *x, size_t stride, size_t rows, size_t cols, float *s, float *work)
 {
-    size_t slot = fft2_slot(f), blocks = (rows + LINES - 1) / LINES;
-    lines m = {.count = rows, .n = cols, .line = stride, .step = 1};
+    size_t slot = fft2_slot(f);
 
 #pragma omp parallel num_threads(team()) if (f->h * f->w > WORTH_A_TEAM)
     {
-        float *z = work + (size_t)omp_get_thread_num() * slot, *rest = z + f->w * E;
+        float *z = work + (size_t)omp_get_thread_num() * slot, *t = z + pad(2 * f->w), *rest = t + pad(2 * f->w);
 
 #pragma omp for schedule(static)
-        for (size_t b = 0; b < blocks; b++) {
-            size_t first = b * LINES, have = rows - first < LINES ? rows - first : LINES;
+        for (size_t r = 0; r < rows; r += 2) {
+            bool both = r + 1 < rows;
 
-            gather(x, &m, first, f->w, false, z);
-            pjd_fft_forward(f->row, z, rest);
-            for (size_t g = 0; g < f->groups; g++)
-                unpack(f, z, g * L, first, have, s + g * f->h * E);
+            join(x + r * stride, both ? x + (r + 1) * stride : NULL, cols, f->w, z);
+            pjd_fft_line(f->row, false, z, t, rest);
+            separate(f, t, both, s + r * E);
         }
 #pragma omp for schedule(static)
         for (size_t g = 0; g < f->groups; g++) {
@@ -170,70 +114,50 @@ void pjd_fft2_forward(const pjd_fft2 *f, const float *x, size_t stride, size_t r
     }
 }
 
-/* The reverse of unpack, times scale. */
-static void pack(const pjd_fft2 *f, const float *group, size_t k0, size_t first, size_t have, float scale, float *z)
+/* The reverse of separate, times scale. */
+static void combine(const pjd_fft2 *f, const float *s, bool both, float scale, float *z)
 {
-    float even[2][L][L], odd[2][L][L];
+    for (size_t k = 0; k < f->columns; k++) {
+        const float *from = s + k / L * f->h * E + k % L;
+        float on = k == 0 || 2 * k == f->w ? 0.0f : scale; /* its own mirror: real */
+        float er = scale * from[0], ei = on * from[L], dr = both ? scale * from[E] : 0.0f,
+              di = both ? on * from[E + L] : 0.0f;
+        float *a = z + 2 * k, *b = z + 2 * (k ? f->w - k : 0);
 
-    memset(even, 0, sizeof even);
-    memset(odd, 0, sizeof odd);
-    for (size_t r = 0; r < have; r++) {
-        float(*to)[L][L] = r % 2 ? odd : even;
-        const float *from = group + (first + r) * E;
-
-        for (size_t j = 0; j < L; j++) {
-            to[0][j][r / 2] = scale * from[j];
-            to[1][j][r / 2] = scale * from[L + j];
-        }
-    }
-    for (size_t j = 0; j < L && k0 + j < f->columns; j++) {
-        size_t k = k0 + j;
-        bool alone = k == 0 || 2 * k == f->w; /* its own mirror: real */
-        float *a = z + k * E, *b = z + (k ? f->w - k : 0) * E;
-
-        for (size_t l = 0; l < L; l++) {
-            float er = even[0][j][l], ei = alone ? 0.0f : even[1][j][l];
-            float or = odd[0][j][l], oi = alone ? 0.0f : odd[1][j][l];
-
-            a[l] = er - oi;
-            a[L + l] = ei + or ;
-            b[l] = er + oi;
-            b[L + l] = or -ei;
-        }
+        a[0] = er - di;
+        a[1] = ei + dr;
+        b[0] = er + di;
+        b[1] = dr - ei;
     }
 }
 
-static void add_rows(const float *z, const pjd_window *v, size_t first, size_t have, float *x)
+static void put_row(const float *z, size_t cols, bool add, float *x)
 {
-    for (size_t r = 0; r < have; r++)
-        for (size_t j = 0; j < v->cols; j++)
-            x[(first + r) * v->stride + j] += z[(v->left + j) * E + lane_of(r)];
+    for (size_t j = 0; j < cols; j++)
+        x[j] = add ? x[j] + z[2 * j] : z[2 * j];
 }
 
 void pjd_fft2_backward(const pjd_fft2 *f, float *s, double scale, float *x, const pjd_window *v, float *work)
 {
-    size_t slot = fft2_slot(f), blocks = (v->rows + LINES - 1) / LINES;
+    size_t slot = fft2_slot(f);
     float factor = (float)(scale / ((double)f->h * (double)f->w));
-    lines m = {.count = v->rows, .n = v->cols, .line = v->stride, .step = 1};
 
 #pragma omp parallel num_threads(team()) if (f->h * f->w > WORTH_A_TEAM)
     {
-        float *z = work + (size_t)omp_get_thread_num() * slot, *rest = z + f->w * E;
+        float *z = work + (size_t)omp_get_thread_num() * slot, *t = z + pad(2 * f->w), *rest = t + pad(2 * f->w);
 
 #pragma omp for schedule(static)
         for (size_t g = 0; g < f->groups; g++)
             pjd_fft_backward(f->column, s + g * f->h * E, z);
 #pragma omp for schedule(static)
-        for (size_t b = 0; b < blocks; b++) {
-            size_t first = b * LINES, have = v->rows - first < LINES ? v->rows - first : LINES;
+        for (size_t r = 0; r < v->rows; r += 2) {
+            bool both = r + 1 < v->rows;
 
-            for (size_t g = 0; g < f->groups; g++)
-                pack(f, s + g * f->h * E, g * L, v->top + first, have, factor, z);
-            pjd_fft_backward(f->row, z, rest);
-            if (v->add)
-                add_rows(z, v, first, have, x);
-            else
-                scatter(z + v->left * E, &m, first, false, x);
+            combine(f, s + (v->top + r) * E, both, factor, z);
+            pjd_fft_line(f->row, true, z, t, rest);
+            put_row(t + 2 * v->left, v->cols, v->add, x + r * v->stride);
+            if (both)
+                put_row(t + 2 * v->left + 1, v->cols, v->add, x + (r + 1) * v->stride);
         }
     }
 }
@@ -282,11 +206,27 @@ void pjd_dct2_free(pjd_dct2 *d)
     *d = (pjd_dct2){0};
 }
 
+/* Blocks of LINES lines, so that a column's cache lines serve all the columns that share them. */
+enum { LINES = 32, TILE = 16 };
+
+/* Lines of a plane: element i of line l is at base[l * line + i * step]. */
+typedef struct lines {
+    size_t count, n;
+    size_t line, step;
+} lines;
+
+/* A cache line more than a line: see slot_size in fft.c. */
+static size_t pair_size(size_t n)
+{
+    return pad(2 * n) + 16;
+}
+
 static size_t dct2_slot(const pjd_dct2 *d)
 {
-    size_t row = 2 * d->w * E + pjd_fft_work(d->row), column = 2 * d->h * E + pjd_fft_work(d->column);
+    size_t row = (LINES / 2 + 1) * pair_size(d->w) + pjd_fft_line_work(d->row);
+    size_t column = (LINES / 2 + 1) * pair_size(d->h) + pjd_fft_line_work(d->column);
 
-    return row > column ? row : column;
+    return pad(row > column ? row : column);
 }
 
 size_t pjd_dct2_work(const pjd_dct2 *d)
@@ -294,17 +234,44 @@ size_t pjd_dct2_work(const pjd_dct2 *d)
     return PJD_FFT_THREADS * dct2_slot(d);
 }
 
-/* Transformed lines z -> coefficients in c, both [n][2][L], lines still paired as real and imaginary parts. */
+/* Where element i lies before the transform: even ones first, odd ones last and backwards. */
+static size_t place(size_t i, size_t n, bool folded)
+{
+    return !folded ? i : i % 2 ? n - 1 - i / 2 : i / 2;
+}
+
+/* Lines first .. of a plane, joined in pairs: pair p is at z + p * pair_size(n). */
+static void gather(const float *base, const lines *m, size_t first, bool folded, float *z)
+{
+    size_t have = m->count - first < LINES ? m->count - first : LINES;
+
+    for (size_t i0 = 0; i0 < m->n; i0 += TILE)
+        for (size_t l = 0; l < (have + 1) / 2 * 2; l++)
+            for (size_t i = i0; i < m->n && i < i0 + TILE; i++)
+                z[l / 2 * pair_size(m->n) + 2 * place(i, m->n, folded) + l % 2] =
+                    l < have ? base[(first + l) * m->line + i * m->step] : 0.0f;
+}
+
+static void scatter(const float *z, const lines *m, size_t first, bool folded, float *base)
+{
+    size_t have = m->count - first < LINES ? m->count - first : LINES;
+
+    for (size_t i0 = 0; i0 < m->n; i0 += TILE)
+        for (size_t l = 0; l < have; l++)
+            for (size_t i = i0; i < m->n && i < i0 + TILE; i++)
+                base[(first + l) * m->line + i * m->step] =
+                    z[l / 2 * pair_size(m->n) + 2 * place(i, m->n, folded) + l % 2];
+}
+
+/* A transformed pair z -> its coefficients in c. */
 static void dct_finish(const float *z, const float *twist, size_t n, float *c)
 {
     for (size_t k = 0; k < n; k++) {
-        const float *a = z + k * E, *b = z + (k ? n - k : 0) * E;
+        const float *a = z + 2 * k, *b = z + 2 * (k ? n - k : 0);
         float wr = 0.5f * twist[2 * k], wi = 0.5f * twist[2 * k + 1];
 
-        for (size_t l = 0; l < L; l++) {
-            c[k * E + l] = wr * (a[l] + b[l]) - wi * (a[L + l] - b[L + l]);
-            c[k * E + L + l] = wr * (a[L + l] + b[L + l]) - wi * (b[l] - a[l]);
-        }
+        c[2 * k] = wr * (a[0] + b[0]) - wi * (a[1] - b[1]);
+        c[2 * k + 1] = wr * (a[1] + b[1]) - wi * (b[0] - a[0]);
     }
 }
 
@@ -312,39 +279,39 @@ static void dct_finish(const float *z, const float *twist, size_t n, float *c)
 static void dct_start(const float *c, const float *twist, size_t n, float *z)
 {
     for (size_t k = 0; k < n; k++) {
-        const float *a = c + k * E, *b = c + (k ? n - k : 0) * E;
-        float half = k ? 0.5f : 1.0f, wr = half * twist[2 * k], wi = -half * twist[2 * k + 1], on = k ? 1.0f : 0.0f;
+        const float *a = c + 2 * k, *b = c + 2 * (k ? n - k : 0);
+        float half = k ? 0.5f : 1.0f, on = k ? 1.0f : 0.0f, wr = half * twist[2 * k], wi = -half * twist[2 * k + 1];
+        float p = a[0], q = -on * b[0], r = a[1], t = -on * b[1];
 
-        for (size_t l = 0; l < L; l++) {
-            float p = a[l], q = -on * b[l], r = a[L + l], t = -on * b[L + l];
+        z[2 * k] = (wr * p - wi * q) - (wr * t + wi * r);
+        z[2 * k + 1] = (wr * q + wi * p) + (wr * r - wi * t);
+    }
+}
 
-            z[k * E + l] = (wr * p - wi * q) - (wr * t + wi * r);
-            z[k * E + L + l] = (wr * q + wi * p) + (wr * r - wi * t);
-        }
+static void dct_pair(const pjd_fft *f, const float *twist, size_t n, bool inverse, float *z, float *spare, float *work)
+{
+    if (inverse) {
+        dct_start(z, twist, n, spare);
+        pjd_fft_line(f, true, spare, z, work);
+    } else {
+        pjd_fft_line(f, false, z, spare, work);
+        dct_finish(spare, twist, n, z);
     }
 }
 
 static void dct_lines(const lines *m, const pjd_fft *f, const float *twist, bool inverse, float *x, float *work,
                       size_t slot)
 {
-    size_t blocks = (m->count + LINES - 1) / LINES;
+    size_t pair = pair_size(m->n);
 
-#pragma omp parallel num_threads(team()) if (m->count * m->n > WORTH_A_TEAM)
-    {
-        float *z = work + (size_t)omp_get_thread_num() * slot, *c = z + m->n * E, *rest = c + m->n * E;
+#pragma omp parallel for schedule(static) num_threads(team()) if (m->count * m->n > WORTH_A_TEAM)
+    for (size_t first = 0; first < m->count; first += LINES) {
+        float *z = work + (size_t)omp_get_thread_num() * slot, *spare = z + LINES / 2 * pair, *rest = spare + pair;
 
-#pragma omp for schedule(static)
-        for (size_t b = 0; b < blocks; b++) {
-            gather(x, m, b * LINES, m->n, !inverse, inverse ? c : z);
-            if (inverse) {
-                dct_start(c, twist, m->n, z);
-                pjd_fft_backward(f, z, rest);
-            } else {
-                pjd_fft_forward(f, z, rest);
-                dct_finish(z, twist, m->n, c);
-            }
-            scatter(inverse ? z : c, m, b * LINES, inverse, x);
-        }
+        gather(x, m, first, !inverse, z);
+        for (size_t p = 0; p < LINES / 2 && first + 2 * p < m->count; p++)
+            dct_pair(f, twist, m->n, inverse, z + p * pair, spare, rest);
+        scatter(z, m, first, inverse, x);
     }
 }
 
