@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "dense.h"
 
-#include <float.h>
-#include <math.h>
+#include <lapacke.h>
 #include <omp.h>
 #include <string.h>
 
@@ -103,183 +102,71 @@ void pjd_gemm(size_t m, size_t n, size_t k, const float *a, size_t lda, const fl
         column_panel(&t, first, work + (size_t)omp_get_thread_num() * k * PANEL);
 }
 
-/* ---- eigenvalues: Householder, then implicit QL (Golub and Van Loan, "Matrix Computations", 8.3) ---- */
+/* ---- eigenvalues ---- */
 
-static double dot(const double *a, const double *b, size_t n)
+/* The lower band of a, column by column. */
+static double *take_band(size_t n, const double *a, size_t band)
 {
-    double s[4] = {0};
-    size_t i = 0;
+    double *ab = pjd_alloc_zero(n * (band + 1), sizeof *ab);
 
-    for (; i + 4 <= n; i += 4)
-        for (size_t k = 0; k < 4; k++)
-            s[k] += a[i + k] * b[i + k];
-    for (; i < n; i++)
-        s[0] += a[i] * b[i];
-    return (s[0] + s[1]) + (s[2] + s[3]);
+    for (size_t j = 0; ab && j < n; j++)
+        for (size_t i = j; i < n && i <= j + band; i++)
+            ab[j * (band + 1) + i - j] = a[i * n + j];
+    return ab;
+}
+
+static size_t bandwidth(size_t n, const double *a)
+{
+    size_t band = 0;
+
+    for (size_t i = 0; i < n; i++)
+        for (size_t j = 0; j + band < i; j++)
+            if (a[i * n + j] != 0.0)
+                band = i - j;
+    return band;
+}
+
+/* LAPACK's order is smallest first. */
+static void reverse(size_t n, double *values, double *vectors, double *spare)
+{
+    for (size_t i = 0, j = n - 1; i < j; i++, j--) {
+        double v = values[i];
+
+        values[i] = values[j];
+        values[j] = v;
+        memcpy(spare, vectors + i * n, n * sizeof *spare);
+        memcpy(vectors + i * n, vectors + j * n, n * sizeof *spare);
+        memcpy(vectors + j * n, spare, n * sizeof *spare);
+    }
 }
 
 /*
- * A <- H A H with H = I - beta v v', v on entries k+1 .. n-1 (kept in row k of `reflectors`, whose entry k is beta),
- * so that row k of A has one entry beside the diagonal: off[k].
+ * Of LAPACK's solvers the one for bands: its rotations come one after another, so that the bytes of the vectors are the
+ * same for any number of BLAS threads, and no threads are woken that the caller did not ask for.
  */
-static void reduce_step(size_t n, double *a, size_t k, double *reflectors, double *p, double *off)
+pjd_status pjd_symmetric_eigen(size_t n, const double *a, double *values, double *vectors, pjd_error *err)
 {
-    double *v = reflectors + k * n, sigma, norm, beta = 0.0, half;
-    size_t m = n - k - 1;
+    size_t band = bandwidth(n, a);
+    double *ab = NULL, *work = NULL;
+    pjd_status st = PJD_OK;
+    lapack_int info, ln = (lapack_int)n, kd = (lapack_int)band;
 
-    memcpy(v + k + 1, a + k * n + k + 1, m * sizeof *v);
-    sigma = dot(v + k + 2, v + k + 2, m - 1);
-    norm = sqrt(v[k + 1] * v[k + 1] + sigma);
-    off[k] = v[k + 1];
-    if (sigma > 0.0) {
-        off[k] = v[k + 1] > 0.0 ? -norm : norm;
-        v[k + 1] -= off[k];
-        beta = 2.0 / (v[k + 1] * v[k + 1] + sigma);
-    }
-    v[k] = beta;
-    if (beta == 0.0)
-        return;
-    for (size_t i = k + 1; i < n; i++)
-        p[i] = beta * dot(a + i * n + k + 1, v + k + 1, m);
-    half = 0.5 * beta * dot(p + k + 1, v + k + 1, m);
-    for (size_t i = k + 1; i < n; i++)
-        p[i] -= half * v[i];
-    for (size_t i = k + 1; i < n; i++) {
-        double vi = v[i], pi = p[i], *row = a + i * n;
-
-        for (size_t j = k + 1; j < n; j++)
-            row[j] -= vi * p[j] + pi * v[j];
-    }
-}
-
-/* q = H_0 H_1 ... from the last reflector to the first. */
-static void accumulate(size_t n, const double *reflectors, double *p, double *q)
-{
-    memset(q, 0, n * n * sizeof *q);
-    for (size_t i = 0; i < n; i++)
-        q[i * n + i] = 1.0;
-    for (size_t k = n > 2 ? n - 2 : 0; k-- > 0;) {
-        const double *v = reflectors + k * n;
-
-        memset(p, 0, n * sizeof *p);
-        for (size_t i = k + 1; i < n; i++)
-            for (size_t j = k + 1; j < n; j++)
-                p[j] += v[i] * q[i * n + j];
-        for (size_t i = k + 1; i < n; i++)
-            for (size_t j = k + 1; j < n; j++)
-                q[i * n + j] -= v[k] * v[i] * p[j];
-    }
-}
-
-static void rotate(double *a, double *b, double c, double s, size_t n)
-{
-    for (size_t k = 0; k < n; k++) {
-        double f = b[k];
-
-        b[k] = s * a[k] + c * f;
-        a[k] = c * a[k] - s * f;
-    }
-}
-
-/* One implicit QL sweep over rows l .. m; false when it had to be cut short. */
-static bool sweep(size_t n, size_t l, size_t m, double *d, double *e, double *vectors)
-{
-    double g = (d[l + 1] - d[l]) / (2.0 * e[l]), r = hypot(g, 1.0), s = 1.0, c = 1.0, p = 0.0;
-
-    g = d[m] - d[l] + e[l] / (g + copysign(r, g));
-    for (size_t i = m; i-- > l;) {
-        double f = s * e[i], b = c * e[i];
-
-        r = hypot(f, g);
-        e[i + 1] = r;
-        if (r == 0.0) {
-            d[i + 1] -= p;
-            e[m] = 0.0;
-            return false;
-        }
-        s = f / r;
-        c = g / r;
-        g = d[i + 1] - p;
-        r = (d[i] - g) * s + 2.0 * c * b;
-        p = s * r;
-        d[i + 1] = g + p;
-        g = c * r - b;
-        rotate(vectors + i * n, vectors + (i + 1) * n, c, s, n);
-    }
-    d[l] -= p;
-    e[l] = g;
-    e[m] = 0.0;
-    return true;
-}
-
-static pjd_status ql(size_t n, double *d, double *e, double *vectors, pjd_error *err)
-{
-    double norm = 0.0;
-
-    for (size_t i = 0; i < n; i++)
-        norm = fmax(norm, fabs(d[i]) + (i + 1 < n ? fabs(e[i]) : 0.0));
-    for (size_t l = 0; l < n; l++)
-        for (int k = 0;; k++) {
-            size_t m = l;
-
-            while (m + 1 < n && fabs(e[m]) > DBL_EPSILON * norm)
-                m++;
-            if (m == l)
-                break;
-            if (k == 100)
-                return pjd_error_set(err, PJD_ERR_BACKEND,
-                                     "deblur: the eigenvalues of a %zux%zu matrix did not converge", n, n);
-            sweep(n, l, m, d, e, vectors);
-        }
-    return PJD_OK;
-}
-
-static void sort_descending(size_t n, double *values, double *vectors, double *spare)
-{
-    for (size_t i = 0; i + 1 < n; i++) {
-        size_t best = i;
-        double v;
-
-        for (size_t j = i + 1; j < n; j++)
-            best = values[j] > values[best] ? j : best;
-        if (best == i)
-            continue;
-        v = values[i];
-        values[i] = values[best];
-        values[best] = v;
-        memcpy(spare, vectors + i * n, n * sizeof *spare);
-        memcpy(vectors + i * n, vectors + best * n, n * sizeof *spare);
-        memcpy(vectors + best * n, spare, n * sizeof *spare);
-    }
-}
-
-pjd_status pjd_symmetric_eigen(size_t n, double *a, double *values, double *vectors, pjd_error *err)
-{
-    double *reflectors = pjd_alloc_zero(n * n, sizeof *reflectors), *p = pjd_alloc(n, sizeof *p),
-           *off = pjd_alloc_zero(n, sizeof *off);
-    pjd_status st;
-
-    if (!reflectors || !p || !off) {
-        st = pjd_error_nomem(err, "deblur", n * n * sizeof *a);
+    if (n == 0 || n > 1 << 15) /* n squared fits lapack_int */
+        return pjd_error_set(err, PJD_ERR_SHAPE, "deblur: expected a matrix of side 1 to 32768, found %zu", n);
+    ab = take_band(n, a, band);
+    work = pjd_alloc(3 * n, sizeof *work);
+    if (!ab || !work) {
+        st = pjd_error_nomem(err, "deblur", n * (band + 1) * sizeof *ab);
         goto done;
     }
-    for (size_t k = 0; k + 2 < n; k++)
-        reduce_step(n, a, k, reflectors, p, off);
-    for (size_t i = 0; i < n; i++)
-        values[i] = a[i * n + i];
-    if (n > 1)
-        off[n - 2] = a[(n - 2) * n + n - 1];
-    /* The sweeps turn pairs of rows, so they start from the transpose. */
-    accumulate(n, reflectors, p, a);
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < n; j++)
-            vectors[i * n + j] = a[j * n + i];
-    st = ql(n, values, off, vectors, err);
-    if (st == PJD_OK)
-        sort_descending(n, values, vectors, p);
+    info = LAPACKE_dsbev_work(LAPACK_COL_MAJOR, 'V', 'L', ln, kd, ab, kd + 1, values, vectors, ln, work);
+    if (info != 0)
+        st = pjd_error_set(err, PJD_ERR_BACKEND,
+                           "deblur: LAPACK expected to decompose a %zux%zu matrix, found dsbev %d", n, n, (int)info);
+    else
+        reverse(n, values, vectors, work);
 done:
-    pjd_free(reflectors);
-    pjd_free(p);
-    pjd_free(off);
+    pjd_free(ab);
+    pjd_free(work);
     return st;
 }
