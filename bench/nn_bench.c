@@ -3,9 +3,9 @@
  * Times the network engine on two networks with random weights: the layers of the FFHQ-256 guided-diffusion U-Net (128
  * channels, 1 block a level, mult 1,1,2,2,4,4, attention at 16 pixels) and of the photo prior (32, 64, 128 channels).
  *
- *   nn_bench ffhq|photo [-s HxW] [-t THREADS,...] [-r RUNS] [-b auto|c|onednn] [-e] [-p] [-n BATCH]
+ *   nn_bench ffhq|photo [-s HxW] [-t THREADS,...] [-r RUNS] [-b auto|c|onednn] [-k TABLE] [-e] [-p] [-n BATCH]
  *
- * -e: exact precision; -p: smallest time per layer, longest first. Prints the smallest and the median time of RUNS runs.
+ * -k: this table of kernels (c, avx2, avx512) instead of the best; -e: exact precision; -p: smallest time per layer, longest first. Prints the smallest and the median time of RUNS runs.
  */
 #include <math.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "nn/nn.h"
+#include "nn/internal.h"
 
 static uint64_t seed = 1;
 
@@ -214,11 +214,13 @@ typedef struct settings {
     pjd_backend backend;
     pjd_precision precision;
     bool profile;
+    const char *table;
 } settings;
 
 static int measure(const settings *s, int threads)
 {
     pjd_nn_options opt = {threads, s->backend, s->precision};
+    nn_how how = {.kernels = s->table ? pjd_kernels_named(s->table) : NULL};
     pjd_nn_builder *b;
     pjd_nn_plan *p;
     pjd_error err;
@@ -235,7 +237,7 @@ static int measure(const settings *s, int threads)
     if (!times || !in || !y || pjd_nn_builder_create(s->batch, &b, &err) != PJD_OK)
         return 5;
     out = strcmp(s->net, "ffhq") == 0 ? ffhq(b, s->h, s->w) : photo(b, s->h, s->w);
-    if (pjd_nn_plan_create(b, out, &opt, &p, &err) != PJD_OK) {
+    if (pjd_nn_plan_make(b, out, &opt, &how, &p, &err) != PJD_OK) {
         fprintf(stderr, "nn_bench: %s\n", err.text);
         return 1;
     }
@@ -282,7 +284,8 @@ int main(int argc, char **argv)
     int st = 0;
 
     if (argc < 2 || (strcmp(argv[1], "ffhq") != 0 && strcmp(argv[1], "photo") != 0)) {
-        fprintf(stderr, "usage: nn_bench ffhq|photo [-s HxW] [-t THREADS,...] [-r RUNS] [-b auto|c|onednn] [-e] [-p] [-n BATCH]\n");
+        fprintf(stderr, "usage: nn_bench ffhq|photo [-s HxW] [-t THREADS,...] [-r RUNS] "
+                        "[-b auto|c|onednn] [-k TABLE] [-e] [-p] [-n BATCH]\n");
         return 2;
     }
     s.net = argv[1];
@@ -305,6 +308,9 @@ int main(int argc, char **argv)
             i++;
         } else if (strcmp(argv[i], "-n") == 0) {
             s.batch = (size_t)atoi(value);
+            i++;
+        } else if (strcmp(argv[i], "-k") == 0) {
+            s.table = value;
             i++;
         } else if (strcmp(argv[i], "-b") == 0) {
             s.backend = *value == 'c' ? PJD_BACKEND_C : *value == 'o' ? PJD_BACKEND_ONEDNN : PJD_BACKEND_AUTO;
