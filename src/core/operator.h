@@ -59,6 +59,12 @@ struct pjd_op_class {
     pjd_status (*create)(const pjd_op_class *cls, const void *params, const bool *present, const pjd_shape *x_shape,
                          const pjd_shape *y_shape, pjd_operator **out, pjd_error *err);
     bool nonlinear;
+    /*
+     * As create, for a part of a composition, of which only apply, adjoint and guess are called: what only the other
+     * calls need is not made. NULL: create.
+     */
+    pjd_status (*create_part)(const pjd_op_class *cls, const void *params, const bool *present,
+                              const pjd_shape *x_shape, const pjd_shape *y_shape, pjd_operator **out, pjd_error *err);
 };
 
 /*

@@ -35,6 +35,7 @@ typedef struct pjd_blur_options {
     pjd_boundary boundary;
     size_t iterations; /* of conjugate gradients */
     double tolerance;
+    bool part; /* of a composition: no decompositions, which only projections and the spectral form use */
 } pjd_blur_options;
 
 /* s / (s^2 + lambda), or 0 where that would divide by (nearly) nothing. */

@@ -322,7 +322,7 @@ static pjd_status fill(pjd_blur *b, const pjd_psf *psf, const pjd_shape *x, cons
         st = pjd_blur_transfer(psf, &b->f, psf->h - 1, psf->w - 1, &b->transfer, err);
     if (st == PJD_OK)
         st = make_power(b, err);
-    if (st == PJD_OK && psf->column && !reflect && b->xh <= PJD_BLUR_DENSE && b->xw <= PJD_BLUR_DENSE)
+    if (st == PJD_OK && !b->opt.part && psf->column && !reflect && b->xh <= PJD_BLUR_DENSE && b->xw <= PJD_BLUR_DENSE)
         st = pjd_svd_create(b, psf, err);
     return st;
 }

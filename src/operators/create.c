@@ -52,9 +52,12 @@ static pjd_status fill_parts(const pjd_task_part *texts, size_t count, const pjd
     return PJD_OK;
 }
 
-static pjd_status create_part(const part *p, const pjd_shape *x, const pjd_shape *y, pjd_operator **out, pjd_error *err)
+static pjd_status create_part(const part *p, bool alone, const pjd_shape *x, const pjd_shape *y, pjd_operator **out,
+                              pjd_error *err)
 {
-    pjd_status st = p->cls->create(p->cls, p->params, p->present, x, y, out, err);
+    bool whole = alone || !p->cls->create_part;
+    pjd_status st = whole ? p->cls->create(p->cls, p->params, p->present, x, y, out, err)
+                          : p->cls->create_part(p->cls, p->params, p->present, x, y, out, err);
 
     if (st == PJD_OK)
         (*out)->origin = p->cls;
@@ -76,7 +79,7 @@ static pjd_status create_parts(const part *parts, size_t count, const pjd_shape 
         } else {
             at = i + 1 == count ? y : &ops[i + 1]->x;
         }
-        st = create_part(&parts[i], in, at, &ops[i], err);
+        st = create_part(&parts[i], count == 1, in, at, &ops[i], err);
         if (st != PJD_OK)
             return st;
     }

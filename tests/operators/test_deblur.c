@@ -330,6 +330,67 @@ static void test_sharper(void **state)
     }
 }
 
+/* ---- a part of a composition ---- */
+
+static pjd_operator *make_directly(bool part, const char *params, const pjd_shape *x)
+{
+    const pjd_op_class *cls = NULL;
+    pjd_keyvalues kv;
+    pjd_operator *op = NULL;
+    bool present[64];
+    pjd_error err;
+    void *p;
+
+    for (const pjd_op_class *const *c = pjd_op_classes; *c; c++)
+        cls = strcmp((*c)->entry.name, "deblur") ? cls : *c;
+    assert_non_null(cls);
+    p = malloc(cls->params_size);
+    assert_ok(pjd_keyvalues_parse(params, &kv, &err), &err);
+    assert_ok(pjd_params_fill("deblur", cls->entry.params, cls->entry.param_count, &kv, NULL, 0, NULL, p,
+                              cls->params_size, present, &err),
+              &err);
+    assert_ok((part ? cls->create_part : cls->create)(cls, p, present, x, NULL, &op, &err), &err);
+    pjd_params_clear(cls->entry.params, cls->entry.param_count, p);
+    pjd_keyvalues_free(&kv);
+    free(p);
+    return op;
+}
+
+/* A part has no decomposition, and the bytes of what compositions call are those of the whole operator. */
+static void test_part(void **state)
+{
+    static const char *const params[] = {"gaussian=1", "gaussian=1,boundary=zero", "gaussian=1,boundary=reflect",
+                                         "gaussian=1,boundary=periodic"};
+    pjd_shape x = pjd_shape_chw(1, 33, 40);
+
+    for (size_t i = 0; i < PJD_COUNTOF(params); i++) {
+        pjd_operator *a = make_directly(false, params[i], &x), *b = make_directly(true, params[i], &x);
+        float *in = floats(a->nx), *y = floats(2 * a->ny), *u = floats(2 * a->nx);
+        float *wa = floats(pjd_operator_work(a)), *wb = floats(pjd_operator_work(b));
+
+        assert_true(a->spectral_count == a->nx);
+        if (i < 2)
+            assert_true(b->spectral_count == 0);
+        test_random(in, a->nx, i);
+        pjd_operator_apply(a, in, y, wa);
+        pjd_operator_apply(b, in, y + a->ny, wb);
+        assert_memory_equal(y, y + a->ny, a->ny * sizeof *y);
+        pjd_operator_adjoint(a, y, u, wa);
+        pjd_operator_adjoint(b, y, u + a->nx, wb);
+        assert_memory_equal(u, u + a->nx, a->nx * sizeof *u);
+        pjd_operator_guess(a, y, u, wa);
+        pjd_operator_guess(b, y, u + a->nx, wb);
+        assert_memory_equal(u, u + a->nx, a->nx * sizeof *u);
+        free(in);
+        free(y);
+        free(u);
+        free(wa);
+        free(wb);
+        pjd_operator_unref(a);
+        pjd_operator_unref(b);
+    }
+}
+
 /* ---- the linear algebra below ---- */
 
 static void test_gemm(void **state)
@@ -403,7 +464,7 @@ int main(void)
         cmocka_unit_test(test_kernels),    cmocka_unit_test(test_kernel_arrays),
         cmocka_unit_test(test_definition), cmocka_unit_test(test_reflect_forms_agree),
         cmocka_unit_test(test_errors),     cmocka_unit_test(test_canvas),
-        cmocka_unit_test(test_sharper),
+        cmocka_unit_test(test_sharper),    cmocka_unit_test(test_part),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
