@@ -242,9 +242,12 @@ static bool scan_value(scanner *s, unsigned depth)
 pjd_status pjd_json_parse(const char *who, const char *what, const unsigned char *text, size_t size,
                           const pjd_json_rules *rules, cJSON **out, pjd_error *err)
 {
-    scanner s = {.p = text, .end = text + size, .rules = rules};
+    scanner s = {.rules = rules};
 
     *out = NULL;
+    text = size ? text : (const unsigned char *)""; /* an empty file has no bytes to point to */
+    s.p = text;
+    s.end = text + size;
     skip_space(&s);
     if (s.p >= s.end || *s.p != '{') {
         complain(&s, "no object");

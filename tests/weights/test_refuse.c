@@ -721,6 +721,8 @@ static void test_paths(void **state)
     expect_path(folder, "", PJD_ERR_MODEL, "a folder without config.json");
     write_text(folder, "model_index.json", "{}");
     expect_path(folder, "", PJD_ERR_MODEL, "a pipeline (model_index.json) without unet");
+    write_text(folder, "config.json", "");
+    expect_path(folder, "", PJD_ERR_MODEL, "expected a JSON object, found no object at byte 0");
     write_text(folder, "config.json", "{\"a\":01}");
     expect_path(folder, "", PJD_ERR_MODEL, "expected a JSON object");
     write_text(folder, "config.json", "{}");
