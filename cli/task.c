@@ -82,10 +82,7 @@ static int add_array(cli_task *t, const char *name, char *path)
     return *path ? CLI_DONE : cli_error(CLI_USAGE, "%s= needs the name of a file", name);
 }
 
-/*
- * One "key=value" of part e: a file parameter goes to the arrays, anything else is kept in t->text. No parameter's name
- * begins with a digit or a sign: such an item continues the value before it ("motion=9,30").
- */
+/* One "key=value" of part e: a file parameter goes to the arrays, anything else is kept in t->text. */
 static int take_item(cli_task *t, const pjd_entry *e, const char *item, size_t n, bool *first)
 {
     size_t key = span(item, "=,+");
@@ -96,7 +93,7 @@ static int take_item(cli_task *t, const pjd_entry *e, const char *item, size_t n
             return cli_error(CLI_USAGE, "%s: %s needs the name of a file", e->name, p->name);
         return add_array(t, p->name, unescape(item + key + 1, n - key - 1));
     }
-    strcat(t->text, *first ? ":" : strchr("0123456789+-.", item[0]) ? "\\," : ",");
+    strcat(t->text, *first ? ":" : ",");
     strncat(t->text, item, n);
     *first = false;
     return CLI_DONE;
@@ -137,7 +134,7 @@ int cli_task_parse(const char *text, const char *mask, const char *kernel, cli_t
 {
     int code = CLI_DONE;
 
-    *out = (cli_task){.text = calloc(2 * strlen(text) + 2, 1)}; /* every comma may get a backslash */
+    *out = (cli_task){.text = calloc(strlen(text) + 1, 1)};
     if (!out->text)
         return cli_error(CLI_MEMORY, "out of memory");
     for (const char *p = text; code == CLI_DONE;) {

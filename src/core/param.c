@@ -62,15 +62,24 @@ void pjd_keyvalues_free(pjd_keyvalues *kv)
     *kv = (pjd_keyvalues){0};
 }
 
-/* Copy up to the first unescaped character of `stop`, dropping backslashes; *p is left on that character or the end. */
-static char *take(const char **p, const char *stop)
+/* A comma that belongs to the value: what follows begins as no parameter's name does. */
+static bool continues(const char *p, const char *stop)
+{
+    return p[0] == ',' && p[1] && strchr("0123456789+-.", p[1]) && !(p[1] == '+' && strchr(stop, '+'));
+}
+
+/*
+ * Copy up to the first unescaped character of `stop`, dropping backslashes; *p is left on that character or the end.
+ * Commas that continue a value are kept.
+ */
+static char *take(const char **p, const char *stop, bool value)
 {
     size_t n = strlen(*p), used = 0;
     char *s = pjd_alloc(n + 1, 1);
 
     if (!s)
         return NULL;
-    while (**p && !strchr(stop, **p)) {
+    while (**p && (!strchr(stop, **p) || (value && continues(*p, stop)))) {
         if (**p == '\\' && (*p)[1])
             ++*p;
         s[used++] = *(*p)++;
@@ -85,14 +94,14 @@ static pjd_status parse_items(const char **p, bool plus, pjd_keyvalues *kv, pjd_
     const char *key_stop = plus ? "=,+" : "=,", *value_stop = plus ? ",+" : ",";
 
     while (**p && !(plus && **p == '+')) {
-        char *key = take(p, key_stop), *value = NULL;
+        char *key = take(p, key_stop, false), *value = NULL;
         pjd_status st;
 
         if (!key)
             return pjd_error_nomem(err, "parameters", strlen(*p));
         if (**p == '=') {
             ++*p;
-            value = take(p, value_stop);
+            value = take(p, value_stop, true);
         } else {
             value = pjd_strdup("true");
         }
@@ -157,7 +166,7 @@ pjd_status pjd_task_parse(const char *text, pjd_task_part **parts, size_t *count
             break;
         }
         *parts = grown;
-        (*parts)[*count] = (pjd_task_part){.name = take(&p, ":+")};
+        (*parts)[*count] = (pjd_task_part){.name = take(&p, ":+", false)};
         if (!(*parts)[(*count)++].name) {
             st = pjd_error_nomem(err, "task", strlen(p));
             break;

@@ -27,7 +27,10 @@ typedef struct pjd_task_part {
     pjd_keyvalues kv;
 } pjd_task_part;
 
-/* Split "A:k=v,k=v+B" with `\` escapes into parts. Empty text or names are errors. */
+/*
+ * Split "A:k=v,k=v+B" with `\` escapes into parts. Empty text or names are errors. No parameter's name begins with a
+ * digit, a sign or a point: such an item continues the value before it ("motion=9,30"; a + still begins a part).
+ */
 pjd_status pjd_task_parse(const char *text, pjd_task_part **parts, size_t *count, pjd_error *err);
 void pjd_task_free(pjd_task_part *parts, size_t count);
 

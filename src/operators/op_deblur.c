@@ -33,7 +33,7 @@ static const pjd_param table_of_params[] = {
                 .type = PJD_PARAM_TEXT,
                 .fallback = "",
                 .unit = "px",
-                .help = "straight motion blur of this length, LENGTH or LENGTH\\,ANGLE",
+                .help = "straight motion blur of this length, LENGTH or LENGTH,ANGLE",
                 .offset = offsetof(deblur_params, motion)},
     [ANGLE] = {.name = "angle",
                .type = PJD_PARAM_FLOAT,
@@ -102,7 +102,7 @@ static pjd_status parse_motion(const deblur_params *p, bool angle_given, double 
             return PJD_OK;
     }
     return pjd_error_set(err, PJD_ERR_ARG,
-                         "deblur: motion expects a length from 0.5 to 1000 and perhaps \\,ANGLE (-360 to 360), "
+                         "deblur: motion expects a length from 0.5 to 1000 and perhaps ,ANGLE (-360 to 360), "
                          "found \"%.60s\"",
                          p->motion);
 }

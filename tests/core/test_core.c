@@ -170,6 +170,35 @@ static void parameters(void **state)
     pjd_task_free(parts, count);
 }
 
+/* An item that begins like a number continues the value before it; a + begins a part all the same. */
+static void values_with_commas(void **state)
+{
+    static const char *const bad[] = {"a:m=9,", "a:m=9,+b", "a:m=9,,3"};
+    pjd_task_part *parts;
+    pjd_keyvalues kv;
+    size_t count;
+    pjd_error err;
+
+    assert_ok(pjd_task_parse("a:m=9,30,-1,.5,k=x,n=4\\,5+b:c=2,3\\+1", &parts, &count, &err), &err);
+    assert_int_equal(count, 2);
+    assert_int_equal(parts[0].kv.count, 3);
+    assert_string_equal(parts[0].kv.items[0].value, "9,30,-1,.5");
+    assert_string_equal(parts[0].kv.items[1].value, "x");
+    assert_string_equal(parts[0].kv.items[2].value, "4,5");
+    assert_string_equal(parts[1].kv.items[0].value, "2,3+1");
+    pjd_task_free(parts, count);
+    for (size_t i = 0; i < PJD_COUNTOF(bad); i++)
+        assert_int_equal(pjd_task_parse(bad[i], &parts, &count, &err), PJD_ERR_ARG);
+    /* After a name without a value there is nothing to continue. */
+    assert_ok(pjd_task_parse("a:flag,9", &parts, &count, &err), &err);
+    assert_string_equal(parts[0].kv.items[1].key, "9");
+    pjd_task_free(parts, count);
+    assert_ok(pjd_keyvalues_parse("m=9,+30,k=1", &kv, &err), &err);
+    assert_int_equal(kv.count, 2);
+    assert_string_equal(kv.items[0].value, "9,+30");
+    pjd_keyvalues_free(&kv);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -177,6 +206,7 @@ int main(void)
         cmocka_unit_test(error_is_one_line), cmocka_unit_test(noise_is_counter_based),
         cmocka_unit_test(noise_is_normal),
         cmocka_unit_test(recorded_noise_ends), cmocka_unit_test(parameters),
+        cmocka_unit_test(values_with_commas),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
