@@ -67,6 +67,7 @@ static int evaluate(const A *a, pjd_model *m, const cli_media *x, const int *lab
                             .precision = (pjd_precision)a->precision,
                             .tile = (size_t)a->tile,
                             .classes = labels,
+                            .exact_size = true, /* what other programs evaluate */
                             .log = {cli_log, NULL}};
     size_t channels = a->denoise ? x->c : pjd_model_get_info(m)->out_channels, count;
     pjd_shape item = pjd_shape_chw(x->c, x->h, x->w);

@@ -95,6 +95,8 @@ typedef struct pjd_runner_options {
     size_t memory_limit;    /* bytes for one plan's activations when tile is 0; 0: a default of 1 GiB */
     const int *classes;     /* batch class labels, copied; NULL for unconditional models */
     pjd_log log;
+    bool exact_size;        /* pad to the network's multiple alone; else sides below 32 become 32 or more, because
+                               networks are not trained on slivers */
 } pjd_runner_options;
 
 /* Plan the model for `batch` items of shape `item` ([c,h,w]; any h, w >= 1: padded by reflection to the

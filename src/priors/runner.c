@@ -35,17 +35,17 @@ static size_t round_up(size_t v, size_t m)
     return (v + m - 1) / m * m;
 }
 
-/* The padded side for an untiled axis. Networks are not trained on slivers: never less than SMALLEST_SIDE. */
-static size_t padded(size_t size, size_t multiple)
+/* The padded side for an untiled axis. Networks are not trained on slivers: unless exact, SMALLEST_SIDE at least. */
+static size_t padded(size_t size, size_t multiple, bool exact)
 {
-    size_t least = multiple > 1 && size < SMALLEST_SIDE ? SMALLEST_SIDE : size;
+    size_t least = !exact && multiple > 1 && size < SMALLEST_SIDE ? SMALLEST_SIDE : size;
 
     return round_up(least, multiple);
 }
 
-static axis make_axis(size_t size, size_t tile, size_t multiple)
+static axis make_axis(size_t size, size_t tile, size_t multiple, bool exact)
 {
-    axis a = {.size = size, .tile = padded(size, multiple), .count = 1};
+    axis a = {.size = size, .tile = padded(size, multiple, exact), .count = 1};
 
     if (tile && round_up(tile, multiple) < a.tile) {
         a.tile = round_up(tile, multiple);
@@ -64,10 +64,10 @@ static size_t tile_start(const axis *a, size_t i)
 }
 
 /* The largest tile whose plan stays within the bound; 0: no tiling needed. */
-static size_t choose_tile(pjd_model *m, size_t batch, const pjd_shape *item, size_t limit)
+static size_t choose_tile(pjd_model *m, size_t batch, const pjd_shape *item, bool exact, size_t limit)
 {
     static const size_t sides[] = {2048, 1536, 1024, 768, 512, 384, 256, 192, 128, 96, 64};
-    size_t mult = m->info.multiple, h = padded(item->dim[1], mult), w = padded(item->dim[2], mult);
+    size_t mult = m->info.multiple, h = padded(item->dim[1], mult, exact), w = padded(item->dim[2], mult, exact);
     pjd_shape s = pjd_shape_chw(item->dim[0], h, w);
 
     if (!m->v->plan_bytes || m->v->plan_bytes(m, batch, &s) <= limit)
@@ -186,12 +186,12 @@ pjd_status pjd_runner_create(pjd_model *m, size_t batch, const pjd_shape *item, 
         size_t tile = o.tile;
 
         if (tile == 0)
-            tile = choose_tile(m, batch, item, o.memory_limit ? o.memory_limit : DEFAULT_MEMORY);
+            tile = choose_tile(m, batch, item, o.exact_size, o.memory_limit ? o.memory_limit : DEFAULT_MEMORY);
         else if (tile < SMALLEST_SIDE)
             tile = SMALLEST_SIDE;
         r->channels = item->dim[0];
-        r->y = make_axis(item->dim[1], tile, m->info.multiple);
-        r->x = make_axis(item->dim[2], tile, m->info.multiple);
+        r->y = make_axis(item->dim[1], tile, m->info.multiple, o.exact_size);
+        r->x = make_axis(item->dim[2], tile, m->info.multiple, o.exact_size);
         planned = pjd_shape_chw(item->dim[0], r->y.tile, r->x.tile);
         if (r->y.count * r->x.count > 1)
             pjd_logf(&o.log, PJD_LOG_INFO, "the picture is evaluated in %zu overlapping tiles of %zux%zu",

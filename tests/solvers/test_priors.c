@@ -165,6 +165,35 @@ static void runner_any_size(void **state)
     pjd_model_unref(m);
 }
 
+/* Sides below 32: padded to 32, or with exact_size to the multiple alone, so not at all where they are one. */
+static void runner_exact_size(void **state)
+{
+    static const size_t sizes[] = {1, 2, 3, 8, 16, 17, 24, 31, 40};
+    static float x[40 * 40], y[40 * 40];
+    seen s = {0};
+    pjd_model *m;
+    pjd_error err;
+
+    assert_ok(pjd_model_callback(&(pjd_denoiser){.denoise = twice, .user = &s}, NULL, &m, &err), &err);
+    m->info.multiple = 8;
+    for (size_t i = 0; i < PJD_COUNTOF(sizes); i++)
+        for (size_t exact = 0; exact < 2; exact++) {
+            size_t other = sizes[PJD_COUNTOF(sizes) - 1 - i], h = (sizes[i] + 7) / 8 * 8, w = (other + 7) / 8 * 8;
+            const pjd_shape item = pjd_shape_chw(1, sizes[i], other);
+            pjd_runner *r;
+
+            test_random(x, sizes[i] * other, i);
+            assert_ok(pjd_runner_create(m, 1, &item, &(pjd_runner_options){.exact_size = exact}, &r, &err), &err);
+            assert_ok(pjd_runner_denoise(r, x, 10, y, &err), &err);
+            for (size_t j = 0; j < sizes[i] * other; j++)
+                assert_at_most(fabs(y[j] - 2.0 * x[j]), 0);
+            assert_int_equal(s.h, exact || h > 32 ? h : 32);
+            assert_int_equal(s.w, exact || w > 32 ? w : 32);
+            pjd_runner_free(r);
+        }
+    pjd_model_unref(m);
+}
+
 static void nonfinite_is_an_error(void **state)
 {
     const pjd_shape item = pjd_shape_chw(1, 4, 4);
@@ -186,7 +215,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(schedules), cmocka_unit_test(predictions),     cmocka_unit_test(analytic),
-        cmocka_unit_test(runner_any_size), cmocka_unit_test(nonfinite_is_an_error),
+        cmocka_unit_test(runner_any_size), cmocka_unit_test(runner_exact_size), cmocka_unit_test(nonfinite_is_an_error),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
