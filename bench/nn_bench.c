@@ -3,9 +3,10 @@
  * Times the network engine on two networks with random weights: the layers of the FFHQ-256 guided-diffusion U-Net (128
  * channels, 1 block a level, mult 1,1,2,2,4,4, attention at 16 pixels) and of the photo prior (32, 64, 128 channels).
  *
- *   nn_bench ffhq|photo [-s HxW] [-t THREADS,...] [-r RUNS] [-b auto|c|onednn] [-k TABLE] [-e] [-p] [-n BATCH]
+ *   nn_bench ffhq|photo [-s HxW] [-t THREADS,...] [-r RUNS] [-b auto|c|onednn] [-k TABLE] [-e] [-d] [-p] [-n BATCH]
  *
- * -k: this table of kernels (c, avx2, avx512) instead of the best; -e: exact precision; -p: smallest time per layer, longest first. Prints the smallest and the median time of RUNS runs.
+ * -k: this table of kernels (c, avx2, avx512) instead of the best; -e: exact precision; -d: compare with it; -p: smallest
+ * time per layer, longest first. Prints the smallest and the median time of RUNS runs.
  */
 #include <math.h>
 #include <stdio.h>
@@ -207,13 +208,37 @@ static void print_layers(layer_time *t, size_t n)
         printf("  %8.3f ms  %s\n", 1e3 * t[i].seconds, t[i].name);
 }
 
+/* |y - exact| / |exact| with the exact plan of the same network and input; NAN when it cannot be made. */
+static double against_exact(pjd_nn_builder *b, pjd_nn_value out, int threads, const float *in, const float *t,
+                            const float *y, size_t n)
+{
+    pjd_nn_options opt = {threads, PJD_BACKEND_AUTO, PJD_PRECISION_EXACT};
+    pjd_nn_plan *p;
+    float *z = malloc(n * sizeof *z);
+    double d = 0, s = 0;
+
+    if (!z || pjd_nn_plan_create(b, out, &opt, &p, NULL) != PJD_OK) {
+        free(z);
+        return NAN;
+    }
+    if (pjd_nn_plan_run(p, in, t, NULL, z, NULL) != PJD_OK)
+        s = NAN;
+    for (size_t i = 0; i < n; i++) {
+        d += ((double)y[i] - z[i]) * ((double)y[i] - z[i]);
+        s += (double)z[i] * z[i];
+    }
+    pjd_nn_plan_free(p);
+    free(z);
+    return sqrt(d / s);
+}
+
 typedef struct settings {
     const char *net;
     size_t h, w, batch, runs;
     int threads[8], thread_count;
     pjd_backend backend;
     pjd_precision precision;
-    bool profile;
+    bool profile, compare;
     const char *table;
 } settings;
 
@@ -227,7 +252,7 @@ static int measure(const settings *s, int threads)
     pjd_nn_value out;
     float t[64];
     size_t arena, packed, c;
-    double cpu = 0;
+    double cpu = 0, created;
     layer_time *layers;
     double *before;
     double *times = malloc((s->runs + 1) * sizeof *times);
@@ -237,10 +262,12 @@ static int measure(const settings *s, int threads)
     if (!times || !in || !y || pjd_nn_builder_create(s->batch, &b, &err) != PJD_OK)
         return 5;
     out = strcmp(s->net, "ffhq") == 0 ? ffhq(b, s->h, s->w) : photo(b, s->h, s->w);
+    created = cpu_now();
     if (pjd_nn_plan_make(b, out, &opt, &how, &p, &err) != PJD_OK) {
         fprintf(stderr, "nn_bench: %s\n", err.text);
         return 1;
     }
+    created = cpu_now() - created;
     layers = calloc(pjd_nn_plan_layers(p), sizeof *layers);
     before = calloc(pjd_nn_plan_layers(p), sizeof *before);
     if (!layers || !before)
@@ -262,10 +289,13 @@ static int measure(const settings *s, int threads)
     qsort(times + 1, s->runs, sizeof *times, ascending);
     pjd_nn_plan_stats(p, &arena, &packed);
     c = channels(b, out);
-    printf("%s %zux%zu batch %zu threads %d: min %.2f ms, median %.2f ms (%zu runs), processor %.2f ms, arena %.1f MB, weights %.1f MB, "
+    printf("%s %zux%zu batch %zu threads %d: min %.2f ms, median %.2f ms (%zu runs), processor %.2f ms, planned in %.1f ms, arena %.1f MB, weights %.1f MB, "
            "out[0] %.6g, out[last] %.6g\n",
-           s->net, s->w, s->h, s->batch, threads, 1e3 * times[1], 1e3 * times[1 + s->runs / 2], s->runs, 1e3 * cpu,
+           s->net, s->w, s->h, s->batch, threads, 1e3 * times[1], 1e3 * times[1 + s->runs / 2], s->runs, 1e3 * cpu, 1e3 * created,
            (double)arena / 1e6, (double)packed / 1e6, (double)y[0], (double)y[s->batch * c * s->h * s->w - 1]);
+    if (s->compare)
+        printf("  relative difference to exact precision: %.3g\n",
+               against_exact(b, out, threads, in, t, y, s->batch * c * s->h * s->w));
     if (s->profile)
         print_layers(layers, pjd_nn_plan_layers(p));
     free(layers);
@@ -285,7 +315,7 @@ int main(int argc, char **argv)
 
     if (argc < 2 || (strcmp(argv[1], "ffhq") != 0 && strcmp(argv[1], "photo") != 0)) {
         fprintf(stderr, "usage: nn_bench ffhq|photo [-s HxW] [-t THREADS,...] [-r RUNS] "
-                        "[-b auto|c|onednn] [-k TABLE] [-e] [-p] [-n BATCH]\n");
+                        "[-b auto|c|onednn] [-k TABLE] [-e] [-d] [-p] [-n BATCH]\n");
         return 2;
     }
     s.net = argv[1];
@@ -294,6 +324,8 @@ int main(int argc, char **argv)
 
         if (strcmp(argv[i], "-e") == 0) {
             s.precision = PJD_PRECISION_EXACT;
+        } else if (strcmp(argv[i], "-d") == 0) {
+            s.compare = true;
         } else if (strcmp(argv[i], "-p") == 0) {
             s.profile = true;
         } else if (strcmp(argv[i], "-s") == 0) {

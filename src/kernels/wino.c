@@ -33,37 +33,52 @@ static void rows2(double g[6][3])
             g[i][j] = r[i][j];
 }
 
-static void transform(size_t n, double g[6][3], const float *w, double *u)
-{
-    double t[6][3];
+#define LANES 16
 
-    for (size_t i = 0; i < n; i++)
+/* LANES kernels at once: w[tap][lane] to u[point][lane]. */
+static void transform(size_t side, double g[6][3], double w[9][LANES], double u[36][LANES])
+{
+    double t[6][3][LANES];
+
+    for (size_t i = 0; i < side; i++)
         for (size_t j = 0; j < 3; j++)
-            t[i][j] = g[i][0] * (double)w[j] + g[i][1] * (double)w[3 + j] + g[i][2] * (double)w[6 + j];
-    for (size_t i = 0; i < n; i++)
-        for (size_t j = 0; j < n; j++)
-            u[i * n + j] = t[i][0] * g[j][0] + t[i][1] * g[j][1] + t[i][2] * g[j][2];
+            for (size_t l = 0; l < LANES; l++)
+                t[i][j][l] = g[i][0] * w[j][l] + g[i][1] * w[3 + j][l] + g[i][2] * w[6 + j][l];
+    for (size_t i = 0; i < side; i++)
+        for (size_t j = 0; j < side; j++)
+            for (size_t l = 0; l < LANES; l++)
+                u[i * side + j][l] = t[i][0][l] * g[j][0] + t[i][1][l] * g[j][1] + t[i][2][l] * g[j][2];
+}
+
+/* Columns j0 .. j0 + LANES - 1 of a panel (of `cols` real ones), channel k. */
+static void some_columns(size_t side, double g[6][3], size_t c, size_t k, size_t j0, size_t cols, size_t width,
+                         const float *w, float *panel)
+{
+    double in[9][LANES] = {{0}}, u[36][LANES];
+
+    for (size_t l = 0; l < LANES && j0 + l < cols; l++)
+        for (size_t i = 0; i < 9; i++)
+            in[i][l] = (double)w[((j0 + l) * c + k) * 9 + i];
+    transform(side, g, in, u);
+    for (size_t x = 0; x < side * side; x++)
+        for (size_t l = 0; l < LANES; l++)
+            panel[(x * c + k) * width + j0 + l] = (float)u[x][l];
 }
 
 void pjd_wino_weight(size_t m, size_t nr, size_t n, size_t c, const float *w, float *packed)
 {
-    size_t side = m + 2, count = side * side;
-    double g[6][3], u[36];
+    size_t side = m + 2;
+    double g[6][3];
 
     if (m == 4)
         rows4(g);
     else
         rows2(g);
-    for (size_t j0 = 0; j0 < n; j0 += nr) {
-        size_t cols = n - j0 < nr ? n - j0 : nr, width = pjd_panel_width(nr, cols);
-        float *panel = packed + j0 * c * count;
+    for (size_t n0 = 0; n0 < n; n0 += nr) {
+        size_t cols = n - n0 < nr ? n - n0 : nr, width = pjd_panel_width(nr, cols);
 
         for (size_t k = 0; k < c; k++)
-            for (size_t j = 0; j < width; j++) {
-                if (j < cols)
-                    transform(side, g, w + ((j0 + j) * c + k) * 9, u);
-                for (size_t x = 0; x < count; x++)
-                    panel[(x * c + k) * width + j] = j < cols ? (float)u[x] : 0.0f;
-            }
+            for (size_t j = 0; j < width; j += LANES)
+                some_columns(side, g, c, k, j, cols, width, w + n0 * c * 9, packed + n0 * c * side * side);
     }
 }

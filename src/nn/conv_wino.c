@@ -119,6 +119,20 @@ static size_t scratch2(const nn_conv_case *c)
     return scratch(c, 2);
 }
 
+typedef struct pack_job {
+    const nn_conv_case *c;
+    const wino_priv *w;
+} pack_job;
+
+static void pack_task(void *ctx, size_t panel, int thread)
+{
+    const pack_job *j = ctx;
+    size_t nr = j->c->kernels->nr, n0 = panel * nr, n = j->c->out.c - n0 < nr ? j->c->out.c - n0 : nr, ic = j->c->in.c;
+
+    (void)thread;
+    pjd_wino_weight(j->w->m, nr, n, ic, j->c->r->weight + n0 * ic * 9, j->w->weight + n0 * ic * j->w->points);
+}
+
 static pjd_status prepare(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, const nn_conv_way *way, size_t m,
                           pjd_error *err)
 {
@@ -137,7 +151,7 @@ static pjd_status prepare(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, con
         w->bias = pjd_nn_weights(p, c->out.c);
     if (!w->zeros || !w->weight || (c->r->bias && !w->bias))
         return pjd_error_nomem(err, "conv", floats * sizeof(float));
-    pjd_wino_weight(m, p->kernels->nr, c->out.c, c->in.c, c->r->weight, w->weight);
+    pjd_nn_parallel(p, pjd_nn_threads_for(p, (double)floats), w->panels, pack_task, &(pack_job){c, w});
     if (c->r->bias)
         memcpy(w->bias, c->r->bias, c->out.c * sizeof *w->bias);
     return PJD_OK;

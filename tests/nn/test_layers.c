@@ -160,8 +160,12 @@ static void test_conv_kinds(void **state)
     try_conv(1, 32, 5, 7, up, true, true);
     try_conv(2, 3, 1, 1, up, false, false);
     try_conv(2, 6, 1, 64, line, true, false);
-    try_conv(1, 400, 9, 10, wide, true, true); /* weights of more than one pass */
+    try_conv(1, 400, 5, 6, wide, true, true); /* weights of more than one pass */
     try_conv(1, 130, 33, 21, wide, false, false);
+    /* enough tiles for both schedules of Winograd */
+    up.out = wide.out = 18;
+    try_conv(1, 17, 30, 41, up, true, true);
+    try_conv(1, 20, 61, 70, wide, true, false);
 }
 
 static void test_linear(void **state)
@@ -449,6 +453,8 @@ static void test_norm_conv(void **state)
     try_norm_conv(2, 10, 14, 30, 17, false, true);
     try_norm_conv(1, 2, 5, 3, 3, true, true);
     try_norm_conv(1, 16, 40, 41, 16, false, true);
+    try_norm_conv(1, 20, 64, 70, 18, false, false); /* enough tiles for both schedules of Winograd */
+    try_norm_conv(1, 10, 33, 30, 18, true, true);
 }
 
 static void test_time_embedding(void **state)
