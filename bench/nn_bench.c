@@ -40,12 +40,22 @@ static size_t channels(pjd_nn_builder *b, pjd_nn_value v)
     return c;
 }
 
-static pjd_nn_value conv(pjd_nn_builder *b, pjd_nn_value x, size_t out, size_t k, size_t stride, bool up, pjd_nn_value res)
+static pjd_nn_value conv(pjd_nn_builder *b, pjd_nn_value x, size_t out, size_t k, size_t stride, bool up,
+                         pjd_nn_value res)
 {
     size_t c = channels(b, x), pad = stride == 1 ? k / 2 : 0;
-    pjd_nn_conv p = {.weight = weights(out * c * k * k, c * k * k), .bias = weights(out, 0), .out = out, .kh = k, .kw = k,
-                     .stride = stride, .pad_top = pad, .pad_left = pad, .pad_bottom = stride == 1 ? pad : 1,
-                     .pad_right = stride == 1 ? pad : 1, .upsample2 = up, .residual = res};
+    pjd_nn_conv p = {.weight = weights(out * c * k * k, c * k * k),
+                     .bias = weights(out, 0),
+                     .out = out,
+                     .kh = k,
+                     .kw = k,
+                     .stride = stride,
+                     .pad_top = pad,
+                     .pad_left = pad,
+                     .pad_bottom = stride == 1 ? pad : 1,
+                     .pad_right = stride == 1 ? pad : 1,
+                     .upsample2 = up,
+                     .residual = res};
 
     return pjd_nn_conv2d(b, x, &p);
 }
@@ -289,10 +299,12 @@ static int measure(const settings *s, int threads)
     qsort(times + 1, s->runs, sizeof *times, ascending);
     pjd_nn_plan_stats(p, &arena, &packed);
     c = channels(b, out);
-    printf("%s %zux%zu batch %zu threads %d: min %.2f ms, median %.2f ms (%zu runs), processor %.2f ms, planned in %.1f ms, arena %.1f MB, weights %.1f MB, "
+    printf("%s %zux%zu batch %zu threads %d: min %.2f ms, median %.2f ms (%zu runs), processor %.2f ms, planned in "
+           "%.1f ms, arena %.1f MB, weights %.1f MB, "
            "out[0] %.6g, out[last] %.6g\n",
-           s->net, s->w, s->h, s->batch, threads, 1e3 * times[1], 1e3 * times[1 + s->runs / 2], s->runs, 1e3 * cpu, 1e3 * created,
-           (double)arena / 1e6, (double)packed / 1e6, (double)y[0], (double)y[s->batch * c * s->h * s->w - 1]);
+           s->net, s->w, s->h, s->batch, threads, 1e3 * times[1], 1e3 * times[1 + s->runs / 2], s->runs, 1e3 * cpu,
+           1e3 * created, (double)arena / 1e6, (double)packed / 1e6, (double)y[0],
+           (double)y[s->batch * c * s->h * s->w - 1]);
     if (s->compare)
         printf("  relative difference to exact precision: %.3g\n",
                against_exact(b, out, threads, in, t, y, s->batch * c * s->h * s->w));

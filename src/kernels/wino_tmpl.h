@@ -13,7 +13,8 @@
 #define W_B 1.5f
 
 /* One dimension: 6 inputs to 6. */
-W_INLINE void wino4_in1(const WV d0, const WV d1, const WV d2, const WV d3, const WV d4, const WV d5, WV *o, size_t step)
+W_INLINE void wino4_in1(const WV d0, const WV d1, const WV d2, const WV d3, const WV d4, const WV d5, WV *o,
+                        size_t step)
 {
     const WV na2 = W_SET(-W_A * W_A), nb2 = W_SET(-W_B * W_B), s = W_SET(-W_A * W_A - W_B * W_B);
     const WV p = W_SET(W_A * W_A * W_B * W_B), a = W_SET(W_A), b = W_SET(W_B);
@@ -29,7 +30,8 @@ W_INLINE void wino4_in1(const WV d0, const WV d1, const WV d2, const WV d3, cons
 }
 
 /* One dimension: 6 products to 4 outputs. */
-W_INLINE void wino4_out1(const WV m0, const WV m1, const WV m2, const WV m3, const WV m4, const WV m5, WV *o, size_t step)
+W_INLINE void wino4_out1(const WV m0, const WV m1, const WV m2, const WV m3, const WV m4, const WV m5, WV *o,
+                         size_t step)
 {
     const WV a = W_SET(W_A), b = W_SET(W_B), a2 = W_SET(W_A * W_A), b2 = W_SET(W_B * W_B);
     const WV a3 = W_SET(W_A * W_A * W_A), b3 = W_SET(W_B * W_B * W_B);
@@ -133,7 +135,8 @@ W_INLINE void wino_store(const size_t m, const WV *y, const pjd_wino_out *o, siz
         }
 }
 
-W_INLINE void wino4_out_lanes(const float *p, size_t stride, size_t k, const bool whole, size_t n, const pjd_wino_out *o)
+W_INLINE void wino4_out_lanes(const float *p, size_t stride, size_t k, const bool whole, size_t n,
+                              const pjd_wino_out *o)
 {
     WV t[24], y[16];
 
@@ -152,7 +155,8 @@ W_INLINE void wino4_out_lanes(const float *p, size_t stride, size_t k, const boo
     wino_store(4, y, o, k, whole, n);
 }
 
-W_INLINE void wino2_out_lanes(const float *p, size_t stride, size_t k, const bool whole, size_t n, const pjd_wino_out *o)
+W_INLINE void wino2_out_lanes(const float *p, size_t stride, size_t k, const bool whole, size_t n,
+                              const pjd_wino_out *o)
 {
     WV t[8], y[4];
 

@@ -35,8 +35,8 @@ void pjd_nn_builder_free(pjd_nn_builder *b)
 }
 
 /* Keep the first error. */
-#define FAIL(b, status, ...) ((b)->error.code == PJD_OK ? (void)pjd_error_set(&(b)->error, (status), __VA_ARGS__) : (void)0, \
-                            PJD_NN_NONE)
+#define FAIL(b, status, ...)                                                                                           \
+    ((b)->error.code == PJD_OK ? (void)pjd_error_set(&(b)->error, (status), __VA_ARGS__) : (void)0, PJD_NN_NONE)
 
 static bool grow(pjd_nn_builder *b, void **items, size_t *room, size_t count, size_t size)
 {
@@ -145,7 +145,8 @@ pjd_nn_value pjd_nn_class_embedding(pjd_nn_builder *b, const float *table, size_
     if (b->error.code != PJD_OK)
         return PJD_NN_NONE;
     if (classes == 0 || classes > DIM_MAX || !table)
-        return FAIL(b, PJD_ERR_ARG, "class embedding: expected a table of 1 .. %zu classes, found %zu", DIM_MAX, classes);
+        return FAIL(b, PJD_ERR_ARG, "class embedding: expected a table of 1 .. %zu classes, found %zu", DIM_MAX,
+                    classes);
     r.weight = table;
     r.groups = classes;
     return append(b, &r, 1, 1, c);
@@ -188,8 +189,8 @@ pjd_nn_value pjd_nn_conv2d(pjd_nn_builder *b, pjd_nn_value x, const pjd_nn_conv 
     h = conv_extent(s->h * up, p->pad_top, p->pad_bottom, p->kh, r.stride_h);
     w = conv_extent(s->w * up, p->pad_left, p->pad_right, p->kw, r.stride_w);
     if (h == 0 || w == 0)
-        return FAIL(b, PJD_ERR_SHAPE, "conv: kernel %zu x %zu does not fit into %zu x %zu with its padding", p->kh, p->kw,
-                    s->h * up, s->w * up);
+        return FAIL(b, PJD_ERR_SHAPE, "conv: kernel %zu x %zu does not fit into %zu x %zu with its padding", p->kh,
+                    p->kw, s->h * up, s->w * up);
     if (p->residual != PJD_NN_NONE) {
         rs = operand(b, NN_CONV, p->residual);
         if (!rs)
@@ -233,7 +234,8 @@ pjd_nn_value pjd_nn_group_norm(pjd_nn_builder *b, pjd_nn_value x, size_t groups,
     if (groups == 0 || s->c % groups != 0)
         return FAIL(b, PJD_ERR_SHAPE, "group norm: %zu groups do not divide %zu channels", groups, s->c);
     if (!(eps >= 0 && isfinite(eps)) || !act_known(act))
-        return FAIL(b, PJD_ERR_ARG, "group norm: expected eps >= 0 and a known activation, found %g, %d", eps, (int)act);
+        return FAIL(b, PJD_ERR_ARG, "group norm: expected eps >= 0 and a known activation, found %g, %d", eps,
+                    (int)act);
     if (modulation != PJD_NN_NONE) {
         m = operand(b, NN_NORM, modulation);
         if (!m)
@@ -259,8 +261,8 @@ pjd_nn_value pjd_nn_concat(pjd_nn_builder *b, pjd_nn_value a, pjd_nn_value b2)
     if (!s || !s2)
         return PJD_NN_NONE;
     if (s->h != s2->h || s->w != s2->w)
-        return FAIL(b, PJD_ERR_SHAPE, "concat: expected the same size, found %zu x %zu and %zu x %zu", s->h, s->w, s2->h,
-                    s2->w);
+        return FAIL(b, PJD_ERR_SHAPE, "concat: expected the same size, found %zu x %zu and %zu x %zu", s->h, s->w,
+                    s2->h, s2->w);
     r.in[NN_B] = b2;
     return append(b, &r, s->h, s->w, s->c + s2->c);
 }

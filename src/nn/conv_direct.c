@@ -145,7 +145,8 @@ static void one_panel(const direct_job *j, const float *const *table, size_t ite
     const direct_priv *d = j->d;
     const nn_step *s = j->s;
     const pjd_kernels *k = j->p->kernels;
-    size_t oc = s->out.s.c, n0 = panel * k->nr, n = oc - n0 < k->nr ? oc - n0 : k->nr, width = pjd_panel_width(k->nr, n);
+    size_t oc = s->out.s.c, n0 = panel * k->nr, n = oc - n0 < k->nr ? oc - n0 : k->nr,
+           width = pjd_panel_width(k->nr, n);
     size_t taps = s->rec.kh * s->rec.kw, segs = s->in[NN_X].segs, first = item * pjd_nn_positions(&s->out.s);
     const nn_tensor *res = &s->in[NN_RESIDUAL], *b2 = &s->in[NN_BIAS2];
 
@@ -176,7 +177,8 @@ static void task(void *ctx, size_t i, int thread)
 {
     const direct_job *j = ctx;
     const direct_priv *d = j->d;
-    size_t panel_task = i % d->panel_tasks, block = i / d->panel_tasks % d->blocks, item = i / d->panel_tasks / d->blocks;
+    size_t panel_task = i % d->panel_tasks, block = i / d->panel_tasks % d->blocks,
+           item = i / d->panel_tasks / d->blocks;
     size_t mr = j->p->kernels->mr, q0 = block * d->tiles * mr, q1 = q0 + d->tiles * mr;
     size_t end = pjd_nn_positions(&j->s->out.s), p1 = (panel_task + 1) * d->panels_per_task;
     const float **table = j->table + (size_t)thread * TILES * d->groups * mr;
@@ -200,12 +202,12 @@ static pjd_status run(pjd_nn_plan *p, nn_step *s, pjd_error *err)
 {
     direct_priv *d = s->priv;
     direct_job j = {p, s, d, s->scratch};
-    double work = (double)p->batch * (double)pjd_nn_positions(&s->out.s) * (double)s->out.s.c * (double)s->in[NN_X].s.c *
-                  (double)(s->rec.kh * s->rec.kw);
+    double work = (double)p->batch * (double)pjd_nn_positions(&s->out.s) * (double)s->out.s.c *
+                  (double)s->in[NN_X].s.c * (double)(s->rec.kh * s->rec.kw);
 
     pjd_nn_parallel(p, pjd_nn_threads_for(p, work / 8), p->batch * d->blocks * d->panel_tasks, task, &j);
     return PJD_OK;
 }
 
-const nn_conv_way pjd_nn_conv_direct = {.name = "direct", .can = can, .cost = cost, .scratch = scratch,
-                                        .prepare = prepare, .run = run, .clear = clear};
+const nn_conv_way pjd_nn_conv_direct = {
+    .name = "direct", .can = can, .cost = cost, .scratch = scratch, .prepare = prepare, .run = run, .clear = clear};

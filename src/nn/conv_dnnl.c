@@ -38,12 +38,29 @@ static pjd_status prepare_piece(pjd_nn_plan *p, nn_step *s, const nn_conv_case *
 {
     dnnl_priv *d = s->priv;
     const nn_rec *r = c->r;
-    pjd_dnnl_conv_desc desc = {
-        .batch = c->batch, .ic = s->in[NN_X].seg[piece].c, .ih = c->in.h << r->up, .iw = c->in.w << r->up, .oc = c->out.c,
-        .oh = c->out.h, .ow = c->out.w, .kh = r->kh, .kw = r->kw, .stride_h = r->stride_h, .stride_w = r->stride_w,
-        .pad_top = r->pad_top, .pad_left = r->pad_left, .src_ld = s->in[NN_X].seg[piece].ld, .dst_ld = s->out.seg[0].ld,
-        .weight = r->weight, .ic_total = c->in.c, .ic_first = ic_first, .bias = piece == 0 ? r->bias : NULL,
-        .accumulate = piece > 0 || s->in[NN_RESIDUAL].segs > 0, .src = src, .dst = s->out.seg[0].p, .threads = p->threads};
+    pjd_dnnl_conv_desc desc = {.batch = c->batch,
+                               .ic = s->in[NN_X].seg[piece].c,
+                               .ih = c->in.h << r->up,
+                               .iw = c->in.w << r->up,
+                               .oc = c->out.c,
+                               .oh = c->out.h,
+                               .ow = c->out.w,
+                               .kh = r->kh,
+                               .kw = r->kw,
+                               .stride_h = r->stride_h,
+                               .stride_w = r->stride_w,
+                               .pad_top = r->pad_top,
+                               .pad_left = r->pad_left,
+                               .src_ld = s->in[NN_X].seg[piece].ld,
+                               .dst_ld = s->out.seg[0].ld,
+                               .weight = r->weight,
+                               .ic_total = c->in.c,
+                               .ic_first = ic_first,
+                               .bias = piece == 0 ? r->bias : NULL,
+                               .accumulate = piece > 0 || s->in[NN_RESIDUAL].segs > 0,
+                               .src = src,
+                               .dst = s->out.seg[0].p,
+                               .threads = p->threads};
     size_t bytes = 0;
     pjd_status st = pjd_dnnl_conv_create(p->dnnl, &desc, &d->conv[piece], &bytes, err);
 
@@ -156,6 +173,6 @@ static pjd_status run(pjd_nn_plan *p, nn_step *s, pjd_error *err)
     return st;
 }
 
-const nn_conv_way pjd_nn_conv_dnnl = {.name = "onednn", .can = can, .cost = cost, .scratch = scratch, .prepare = prepare,
-                                      .run = run, .clear = clear};
+const nn_conv_way pjd_nn_conv_dnnl = {
+    .name = "onednn", .can = can, .cost = cost, .scratch = scratch, .prepare = prepare, .run = run, .clear = clear};
 #endif

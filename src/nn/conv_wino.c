@@ -11,11 +11,11 @@
 
 #include "nn/conv.h"
 
-#define CORE_BYTES (320 << 10)         /* of inputs and products a task keeps in its core's cache */
+#define CORE_BYTES (320 << 10)            /* of inputs and products a task keeps in its core's cache */
 #define SHARED_WEIGHTS ((size_t)12 << 20) /* weights up to this stay in the shared cache between blocks */
-#define ROUND_BYTES ((size_t)10 << 20) /* of transformed inputs of one staged round */
-#define STAGED_RUN 4                   /* tiles of a staged task's inputs */
-#define STAGED_TILES 60                /* tiles of products a staged task holds */
+#define ROUND_BYTES ((size_t)10 << 20)    /* of transformed inputs of one staged round */
+#define STAGED_RUN 4                      /* tiles of a staged task's inputs */
+#define STAGED_TILES 60                   /* tiles of products a staged task holds */
 
 typedef struct wino_priv {
     nn_conv_head head;
@@ -24,8 +24,8 @@ typedef struct wino_priv {
     float *weight, *bias, *zeros;
     size_t tiles_x, tiles; /* of an item */
     bool staged;
-    size_t block;  /* tiles of a task's products */
-    size_t round;  /* tiles of a staged round (of all items) */
+    size_t block; /* tiles of a task's products */
+    size_t round; /* tiles of a staged round (of all items) */
     size_t panels;
     size_t v_stride, p_stride; /* floats from one point to the next */
     size_t v_room, p_room;     /* floats of a task's (staged: the round's) inputs, of a task's products */
@@ -69,7 +69,8 @@ static double cost2(const nn_conv_case *c)
 /* Everything but the weights. */
 static bool layout(const nn_conv_case *c, size_t m, wino_priv *w)
 {
-    size_t mr = c->kernels->mr, nr = c->kernels->nr, width = c->out.c < nr ? pjd_panel_width(nr, c->out.c) : nr, per, all;
+    size_t mr = c->kernels->mr, nr = c->kernels->nr, width = c->out.c < nr ? pjd_panel_width(nr, c->out.c) : nr, per,
+           all;
 
     w->m = m;
     w->points = (m + 2) * (m + 2);
@@ -282,7 +283,7 @@ static void transform(const wino_job *j, tile_at t, size_t n, const window *g, f
     for (size_t i = 0; i < n; i++, t.x += j->w->m) {
         point(j, &t, g, src);
         (j->w->m == 4 ? j->p->kernels->wino4_input : j->p->kernels->wino2_input)(g->c, src, v + i * j->s->in[NN_X].s.c,
-                                                                                j->w->v_stride);
+                                                                                 j->w->v_stride);
     }
 }
 
@@ -319,10 +320,15 @@ static void tile_out(const wino_job *j, const tile_at *t, size_t n0, size_t cols
     const nn_step *s = j->s;
     const nn_tensor *res = &s->in[NN_RESIDUAL], *b2 = &s->in[NN_BIAS2];
     size_t oc = s->out.s.c, at = ((t->item * s->out.s.h + t->y) * s->out.s.w + t->x) * oc + n0;
-    pjd_wino_out o = {.y = s->out.seg[0].p + at, .ld_x = oc, .ld_y = s->out.s.w * oc, .h = s->out.s.h - t->y,
-                      .w = s->out.s.w - t->x, .bias = j->w->bias ? j->w->bias + n0 : NULL,
+    pjd_wino_out o = {.y = s->out.seg[0].p + at,
+                      .ld_x = oc,
+                      .ld_y = s->out.s.w * oc,
+                      .h = s->out.s.h - t->y,
+                      .w = s->out.s.w - t->x,
+                      .bias = j->w->bias ? j->w->bias + n0 : NULL,
                       .bias2 = b2->segs ? b2->seg[0].p + t->item * oc + n0 : NULL,
-                      .add = res->segs ? res->seg[0].p + at : NULL, .act = (pjd_kact)s->rec.act};
+                      .add = res->segs ? res->seg[0].p + at : NULL,
+                      .act = (pjd_kact)s->rec.act};
 
     (j->w->m == 4 ? k->wino4_output : k->wino2_output)(cols, products, j->w->p_stride, &o);
 }
@@ -366,7 +372,8 @@ static void fetch_outputs(const wino_job *j, size_t tile, size_t n0, size_t cols
 }
 
 /* Products of n tiles of transformed inputs with one panel, and their way to the output. */
-static void tiles_out(const wino_job *j, size_t tile, size_t n, const float *v, size_t panel, float *products, size_t ahead)
+static void tiles_out(const wino_job *j, size_t tile, size_t n, const float *v, size_t panel, float *products,
+                      size_t ahead)
 {
     const pjd_kernels *k = j->p->kernels;
     const wino_priv *w = j->w;
@@ -427,8 +434,7 @@ static void staged_out_task(void *ctx, size_t task, int thread)
     size_t panel = task / j->blocks, at = task % j->blocks * j->w->block;
 
     tiles_out(j, j->first + at, j->count - at < j->w->block ? j->count - at : j->w->block,
-              j->v + at * j->s->in[NN_X].s.c, panel, j->products + (size_t)thread * j->w->p_room,
-              SIZE_MAX);
+              j->v + at * j->s->in[NN_X].s.c, panel, j->products + (size_t)thread * j->w->p_room, SIZE_MAX);
 }
 
 static pjd_status run(pjd_nn_plan *p, nn_step *s, pjd_error *err)
@@ -452,7 +458,13 @@ static pjd_status run(pjd_nn_plan *p, nn_step *s, pjd_error *err)
     return PJD_OK;
 }
 
-const nn_conv_way pjd_nn_conv_wino4 = {.name = "wino4", .affine = true, .can = fits, .cost = cost4, .scratch = scratch4,
-                                       .prepare = prepare4, .run = run, .clear = clear};
-const nn_conv_way pjd_nn_conv_wino2 = {.name = "wino2", .can = fits, .cost = cost2, .scratch = scratch2,
-                                       .prepare = prepare2, .run = run, .clear = clear};
+const nn_conv_way pjd_nn_conv_wino4 = {.name = "wino4",
+                                       .affine = true,
+                                       .can = fits,
+                                       .cost = cost4,
+                                       .scratch = scratch4,
+                                       .prepare = prepare4,
+                                       .run = run,
+                                       .clear = clear};
+const nn_conv_way pjd_nn_conv_wino2 = {
+    .name = "wino2", .can = fits, .cost = cost2, .scratch = scratch2, .prepare = prepare2, .run = run, .clear = clear};

@@ -19,8 +19,8 @@ struct pjd_dnnl_conv {
 
 static pjd_status failed(pjd_error *err, const char *what, dnnl_status_t st)
 {
-    return pjd_error_set(err, st == dnnl_out_of_memory ? PJD_ERR_NOMEM : PJD_ERR_BACKEND, "oneDNN: %s failed with %d", what,
-                         (int)st);
+    return pjd_error_set(err, st == dnnl_out_of_memory ? PJD_ERR_NOMEM : PJD_ERR_BACKEND, "oneDNN: %s failed with %d",
+                         what, (int)st);
 }
 
 pjd_status pjd_dnnl_create(pjd_dnnl **out, pjd_error *err)
@@ -153,9 +153,9 @@ static dnnl_status_t make_pd(pjd_dnnl *e, const pjd_dnnl_conv_desc *d, const con
     if (st == dnnl_success) {
         dnnl_dims_t dilates = {0, 0};
 
-        st = dnnl_convolution_forward_primitive_desc_create(pd, e->engine, dnnl_forward_inference, dnnl_convolution_direct,
-                                                            m->src, m->weight, d->bias ? m->bias : NULL, m->dst, strides,
-                                                            dilates, before, after, attr);
+        st = dnnl_convolution_forward_primitive_desc_create(
+            pd, e->engine, dnnl_forward_inference, dnnl_convolution_direct, m->src, m->weight, d->bias ? m->bias : NULL,
+            m->dst, strides, dilates, before, after, attr);
     }
 #else
     if (st == dnnl_success && d->accumulate)
@@ -164,8 +164,8 @@ static dnnl_status_t make_pd(pjd_dnnl *e, const pjd_dnnl_conv_desc *d, const con
     if (st == dnnl_success) {
         dnnl_convolution_desc_t cd;
 
-        st = dnnl_convolution_forward_desc_init(&cd, dnnl_forward_inference, dnnl_convolution_direct, &m->src, &m->weight,
-                                                d->bias ? &m->bias : NULL, &m->dst, strides, before, after);
+        st = dnnl_convolution_forward_desc_init(&cd, dnnl_forward_inference, dnnl_convolution_direct, &m->src,
+                                                &m->weight, d->bias ? &m->bias : NULL, &m->dst, strides, before, after);
         st = st == dnnl_success ? dnnl_primitive_desc_create(pd, &cd, attr, e->engine, NULL) : st;
     }
 #endif

@@ -14,9 +14,9 @@ typedef struct pjd_dnnl_conv_desc {
     size_t src_ld, dst_ld; /* floats from one position to the next */
     const float *weight;   /* [oc, ic_total, kh, kw], channels ic_first .. ic_first + ic - 1 are used; packed here */
     size_t ic_total, ic_first;
-    const float *bias;     /* [oc] or NULL; copied */
-    bool accumulate;       /* dst += instead of dst = */
-    const float *src;      /* fixed for the life of the object */
+    const float *bias; /* [oc] or NULL; copied */
+    bool accumulate;   /* dst += instead of dst = */
+    const float *src;  /* fixed for the life of the object */
     float *dst;
     int threads;
 } pjd_dnnl_conv_desc;

@@ -36,7 +36,8 @@ static bool readers_take_pieces(const nn_graph *g, size_t from, pjd_nn_value v)
 {
     for (size_t i = from; i < g->rec_count; i++)
         for (size_t k = 0; k < NN_INS; k++)
-            if (g->recs[i].in[k] == v && g->recs[i].op != NN_CONCAT && !(k == NN_X && pjd_nn_classes[g->recs[i].op]->pieces))
+            if (g->recs[i].in[k] == v && g->recs[i].op != NN_CONCAT &&
+                !(k == NN_X && pjd_nn_classes[g->recs[i].op]->pieces))
                 return false;
     return true;
 }
@@ -135,8 +136,8 @@ static void add_buffer(nn_graph *g, size_t bytes, size_t first, size_t last, siz
 {
     bytes = (bytes + PJD_ALIGN - 1) / PJD_ALIGN * PJD_ALIGN;
     *index = g->buffer_count;
-    g->buffers[g->buffer_count++] =
-        (nn_buffer){.bytes = bytes, .first = g->how.apart ? 0 : first, .last = g->how.apart ? g->rec_count : last};
+    g->buffers[g->buffer_count++] = (nn_buffer){
+        .bytes = bytes, .first = g->how.apart ? 0 : first, .last = g->how.apart ? g->rec_count : last};
 }
 
 static pjd_status assign_buffers(nn_graph *g, pjd_error *err)
@@ -190,8 +191,12 @@ pjd_status pjd_nn_graph_make(const pjd_nn_builder *b, pjd_nn_value output, const
     pjd_status st;
     size_t *uses = NULL;
 
-    *g = (nn_graph){.batch = b->batch, .value_count = b->value_count, .rec_count = b->rec_count,
-                    .output = output, .opt = *opt, .how = *how};
+    *g = (nn_graph){.batch = b->batch,
+                    .value_count = b->value_count,
+                    .rec_count = b->rec_count,
+                    .output = output,
+                    .opt = *opt,
+                    .how = *how};
     g->kernels = how->kernels ? how->kernels : opt->backend == PJD_BACKEND_C ? &pjd_kernels_c : pjd_kernels_best();
     if (b->error.code != PJD_OK)
         return pjd_error_set(err, b->error.code, "%s", b->error.text);

@@ -24,7 +24,18 @@ typedef enum nn_op {
 } nn_op;
 
 /* Operands of a record by role. */
-enum { NN_X = 0, NN_RESIDUAL = 1, NN_BIAS2 = 2, NN_MODULATION = 1, NN_B = 1, NN_Q = 0, NN_K = 1, NN_V = 2, NN_AFFINE = 3, NN_INS = 4 };
+enum {
+    NN_X = 0,
+    NN_RESIDUAL = 1,
+    NN_BIAS2 = 2,
+    NN_MODULATION = 1,
+    NN_B = 1,
+    NN_Q = 0,
+    NN_K = 1,
+    NN_V = 2,
+    NN_AFFINE = 3,
+    NN_INS = 4
+};
 
 typedef struct nn_shape {
     size_t h, w, c;
@@ -83,7 +94,7 @@ typedef struct nn_place {
     bool is_virtual;
     pjd_nn_value part[2]; /* of a virtual concatenation */
     size_t segs;
-    size_t last;          /* step of the last reader; rec_count: the plan's output. Unused when virtual, like buffer */
+    size_t last; /* step of the last reader; rec_count: the plan's output. Unused when virtual, like buffer */
     size_t buffer;
 } nn_place;
 
@@ -169,7 +180,7 @@ struct pjd_nn_plan {
     char *arena;
     size_t arena_bytes, weight_bytes;
     nn_tensor output;
-    nn_team *team; /* while running on several threads */
+    nn_team *team;         /* while running on several threads */
     struct pjd_dnnl *dnnl; /* made by the first layer that wants it */
     /* of the present run */
     const float *in, *t;

@@ -71,8 +71,8 @@ static void product(const attn_block *b, size_t n, size_t kc, const float *a, si
 
             for (size_t r = 0; r < b->k->mr; r++)
                 b->rows[r] = a + (i + (r < rows ? r : 0)) * lda;
-            b->k->gemm(rows, 1, &kc, b->rows, packed + j * kc, m - j < b->k->nr ? m - j : b->k->nr, c + i * ldc + j, ldc,
-                       &e);
+            b->k->gemm(rows, 1, &kc, b->rows, packed + j * kc, m - j < b->k->nr ? m - j : b->k->nr, c + i * ldc + j,
+                       ldc, &e);
         }
 }
 

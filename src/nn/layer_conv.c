@@ -37,8 +37,9 @@ bool pjd_nn_conv_takes_affine(const nn_graph *g, const nn_rec *r, const nn_shape
 
 static size_t scratch(const nn_graph *g, const nn_rec *r)
 {
-    nn_conv_case c = {r, g->values[r->in[NN_X]], g->values[r->out], g->batch, g->places[r->in[NN_X]].segs, g->kernels,
-                      g->opt, g->how};
+    nn_conv_case c = {
+        r,     g->values[r->in[NN_X]], g->values[r->out], g->batch, g->places[r->in[NN_X]].segs, g->kernels, g->opt,
+        g->how};
 
     return choose(&c)->scratch(&c);
 }

@@ -71,10 +71,10 @@ typedef struct norm_job {
     pjd_nn_plan *p;
     nn_step *s;
     norm_priv *n;
-    size_t c, ldc, rows;    /* rows an item */
-    float *mean;            /* item's [3][ldc]: mean, scale, offset */
-    double *partial;        /* [batch][chunks][2][ldc] */
-    float *sums;            /* [threads][2][ldc] */
+    size_t c, ldc, rows; /* rows an item */
+    float *mean;         /* item's [3][ldc]: mean, scale, offset */
+    double *partial;     /* [batch][chunks][2][ldc] */
+    float *sums;         /* [threads][2][ldc] */
 } norm_job;
 
 static void stats_task(void *ctx, size_t task, int thread)

@@ -30,8 +30,8 @@ static void each_row(pjd_nn_plan *p, nn_step *s, size_t rows, size_t width,
 {
     rows_job j = {p, s, rows, width < CHUNK ? CHUNK / width : 1, row};
 
-    pjd_nn_parallel(p, pjd_nn_threads_for(p, (double)rows * (double)width), (rows + j.rows_per_task - 1) / j.rows_per_task,
-                    rows_task, &j);
+    pjd_nn_parallel(p, pjd_nn_threads_for(p, (double)rows * (double)width),
+                    (rows + j.rows_per_task - 1) / j.rows_per_task, rows_task, &j);
 }
 
 /* ---- borders ---- */

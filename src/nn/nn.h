@@ -38,13 +38,13 @@ pjd_nn_value pjd_nn_time_embedding(pjd_nn_builder *b, size_t c, double shift, bo
 pjd_nn_value pjd_nn_class_embedding(pjd_nn_builder *b, const float *table, size_t classes, size_t c);
 
 typedef struct pjd_nn_conv {
-    const float *weight;  /* [out, in, kh, kw] */
-    const float *bias;    /* [out] or NULL */
+    const float *weight; /* [out, in, kh, kw] */
+    const float *bias;   /* [out] or NULL */
     size_t out, kh, kw;
-    size_t stride;        /* 1, 2, 4: both directions (with h = 1: along w only) */
+    size_t stride;                                   /* 1, 2, 4: both directions (with h = 1: along w only) */
     size_t pad_top, pad_bottom, pad_left, pad_right; /* zeros */
-    bool upsample2;       /* nearest x2 of the input first (folded into the convolution) */
-    pjd_nn_value residual; /* added to the result (same shape), or PJD_NN_NONE */
+    bool upsample2;                                  /* nearest x2 of the input first (folded into the convolution) */
+    pjd_nn_value residual;                           /* added to the result (same shape), or PJD_NN_NONE */
 } pjd_nn_conv;
 pjd_nn_value pjd_nn_conv2d(pjd_nn_builder *b, pjd_nn_value x, const pjd_nn_conv *p);
 
@@ -64,7 +64,7 @@ pjd_nn_value pjd_nn_concat(pjd_nn_builder *b, pjd_nn_value a, pjd_nn_value b2);
 /* a + b2; b2 may be [batch, c] broadcast over positions. */
 pjd_nn_value pjd_nn_add(pjd_nn_builder *b, pjd_nn_value a, pjd_nn_value b2);
 pjd_nn_value pjd_nn_scale(pjd_nn_builder *b, pjd_nn_value a, double factor);
-pjd_nn_value pjd_nn_avgpool2(pjd_nn_builder *b, pjd_nn_value x);  /* 2x2 mean, stride 2 */
+pjd_nn_value pjd_nn_avgpool2(pjd_nn_builder *b, pjd_nn_value x);  /* 2x2 mean, stride 2; an odd last row is left out */
 pjd_nn_value pjd_nn_upsample2(pjd_nn_builder *b, pjd_nn_value x); /* nearest */
 pjd_nn_value pjd_nn_activation(pjd_nn_builder *b, pjd_nn_value x, pjd_act act);
 

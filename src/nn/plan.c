@@ -12,10 +12,10 @@ _Static_assert((int)PJD_ACT_NONE == (int)PJD_KACT_NONE && (int)PJD_ACT_SILU == (
                "activations are passed on as they are");
 
 const nn_class *const pjd_nn_classes[NN_OPS] = {
-    [NN_INPUT] = &pjd_nn_class_input,   [NN_TIME] = &pjd_nn_class_time, [NN_CLASS] = &pjd_nn_class_label,
-    [NN_CONV] = &pjd_nn_class_conv,     [NN_NORM] = &pjd_nn_class_norm, [NN_CONCAT] = &pjd_nn_class_concat,
-    [NN_ADD] = &pjd_nn_class_add,       [NN_SCALE] = &pjd_nn_class_scale, [NN_POOL] = &pjd_nn_class_pool,
-    [NN_UP] = &pjd_nn_class_up,         [NN_ACT] = &pjd_nn_class_act,   [NN_ATTN] = &pjd_nn_class_attn,
+    [NN_INPUT] = &pjd_nn_class_input,     [NN_TIME] = &pjd_nn_class_time,   [NN_CLASS] = &pjd_nn_class_label,
+    [NN_CONV] = &pjd_nn_class_conv,       [NN_NORM] = &pjd_nn_class_norm,   [NN_CONCAT] = &pjd_nn_class_concat,
+    [NN_ADD] = &pjd_nn_class_add,         [NN_SCALE] = &pjd_nn_class_scale, [NN_POOL] = &pjd_nn_class_pool,
+    [NN_UP] = &pjd_nn_class_up,           [NN_ACT] = &pjd_nn_class_act,     [NN_ATTN] = &pjd_nn_class_attn,
     [NN_MOMENTS] = &pjd_nn_class_moments,
 };
 
@@ -51,7 +51,8 @@ static void add_pieces(const nn_graph *g, char *arena, pjd_nn_value v, nn_tensor
         add_pieces(g, arena, pl->part[1], t);
         return;
     }
-    t->seg[t->segs++] = (struct nn_seg){(float *)(arena + g->buffers[pl->buffer].offset), g->values[v].c, g->values[v].c};
+    t->seg[t->segs++] = (struct nn_seg){(float *)(arena + g->buffers[pl->buffer].offset), g->values[v].c,
+                                        g->values[v].c};
 }
 
 static nn_tensor tensor(const nn_graph *g, char *arena, pjd_nn_value v)

@@ -29,10 +29,10 @@ static double *at(const ref *r, size_t n, size_t c, size_t y, size_t x)
     return r->v + ((n * r->c + c) * r->h + y) * r->w + x;
 }
 
-#define EACH(r)                                                                                                          \
-    for (size_t n = 0; n < (r).n; n++)                                                                                   \
-        for (size_t c = 0; c < (r).c; c++)                                                                               \
-            for (size_t y = 0; y < (r).h; y++)                                                                           \
+#define EACH(r)                                                                                                        \
+    for (size_t n = 0; n < (r).n; n++)                                                                                 \
+        for (size_t c = 0; c < (r).c; c++)                                                                             \
+            for (size_t y = 0; y < (r).h; y++)                                                                         \
                 for (size_t x = 0; x < (r).w; x++)
 
 ref ref_up(const ref *a)
@@ -155,8 +155,9 @@ ref ref_pool(const ref *a)
     ref r = ref_make(a->n, a->c, a->h / 2, a->w / 2);
 
     EACH(r)
-    *at(&r, n, c, y, x) = (*at(a, n, c, 2 * y, 2 * x) + *at(a, n, c, 2 * y, 2 * x + 1) + *at(a, n, c, 2 * y + 1, 2 * x) +
-                           *at(a, n, c, 2 * y + 1, 2 * x + 1)) / 4;
+    *at(&r, n, c, y, x) = (*at(a, n, c, 2 * y, 2 * x) + *at(a, n, c, 2 * y, 2 * x + 1) +
+                           *at(a, n, c, 2 * y + 1, 2 * x) + *at(a, n, c, 2 * y + 1, 2 * x + 1)) /
+                          4;
     return r;
 }
 

@@ -116,8 +116,8 @@ static void try_conv(size_t n, size_t c, size_t h, size_t w, pjd_nn_conv p, bool
         p.residual = r;
     }
     want = ref_conv(&in, &p, residual ? &res : NULL);
-    snprintf(what, sizeof what, "conv %zux%zu %zu->%zu @%zux%zu batch %zu stride %zu up %d", p.kh, p.kw, c, p.out, h, w, n,
-             p.stride, p.upsample2);
+    snprintf(what, sizeof what, "conv %zux%zu %zu->%zu @%zux%zu batch %zu stride %zu up %d", p.kh, p.kw, c, p.out, h, w,
+             n, p.stride, p.upsample2);
     check(&s, pjd_nn_conv2d(s.b, x, &p), &want, what);
     ref_free(&in);
     ref_free(&res);
@@ -134,8 +134,14 @@ static void test_conv_shapes(void **state)
 
     for (size_t i = 0; i < 4; i++)
         for (size_t k = 0; k < 5; k++) {
-            pjd_nn_conv p = {.out = channels[4 - k], .kh = 3, .kw = 3, .stride = 1, .pad_top = 1, .pad_bottom = 1,
-                             .pad_left = 1, .pad_right = 1};
+            pjd_nn_conv p = {.out = channels[4 - k],
+                             .kh = 3,
+                             .kw = 3,
+                             .stride = 1,
+                             .pad_top = 1,
+                             .pad_bottom = 1,
+                             .pad_left = 1,
+                             .pad_right = 1};
 
             try_conv(1 + i % 2, channels[k], sizes[i], sizes[3 - i], p, k % 2, i % 2);
             p.kh = p.kw = 1;
@@ -148,11 +154,18 @@ static void test_conv_kinds(void **state)
 {
     pjd_nn_conv strided = {.out = 33, .kh = 3, .kw = 3, .stride = 2, .pad_bottom = 1, .pad_right = 1};
     pjd_nn_conv odd = {.out = 5, .kh = 2, .kw = 5, .stride = 1, .pad_top = 1, .pad_left = 3, .pad_right = 2};
-    pjd_nn_conv up = {.out = 32, .kh = 3, .kw = 3, .stride = 1, .pad_top = 1, .pad_bottom = 1, .pad_left = 1,
-                      .pad_right = 1, .upsample2 = true};
+    pjd_nn_conv up = {.out = 32,
+                      .kh = 3,
+                      .kw = 3,
+                      .stride = 1,
+                      .pad_top = 1,
+                      .pad_bottom = 1,
+                      .pad_left = 1,
+                      .pad_right = 1,
+                      .upsample2 = true};
     pjd_nn_conv line = {.out = 18, .kh = 1, .kw = 9, .stride = 4, .pad_left = 4, .pad_right = 4};
-    pjd_nn_conv wide = {.out = 130, .kh = 3, .kw = 3, .stride = 1, .pad_top = 1, .pad_bottom = 1, .pad_left = 1,
-                        .pad_right = 1};
+    pjd_nn_conv wide = {
+        .out = 130, .kh = 3, .kw = 3, .stride = 1, .pad_top = 1, .pad_bottom = 1, .pad_left = 1, .pad_right = 1};
 
     try_conv(2, 20, 8, 6, strided, true, false);
     try_conv(1, 3, 17, 3, strided, true, true);
@@ -178,10 +191,13 @@ static void test_linear(void **state)
         bench s = open_bench(3, c, h, w, &x);
         float *weight = random_floats(outs[i] * c, 1, 9), *bias = random_floats(outs[i], 1, 10);
         ref in = ref_from(s.in, 3, c, h, w);
-        ref want = ref_linear(&in, weight, i == 3 ? NULL : bias, outs[i], PJD_ACT_SILU, i == 1 ? PJD_ACT_GELU : PJD_ACT_NONE);
+        ref want = ref_linear(&in, weight, i == 3 ? NULL : bias, outs[i], PJD_ACT_SILU,
+                              i == 1 ? PJD_ACT_GELU : PJD_ACT_NONE);
 
-        check(&s, pjd_nn_linear(s.b, x, weight, i == 3 ? NULL : bias, outs[i], PJD_ACT_SILU,
-                                i == 1 ? PJD_ACT_GELU : PJD_ACT_NONE), &want, "linear");
+        check(&s,
+              pjd_nn_linear(s.b, x, weight, i == 3 ? NULL : bias, outs[i], PJD_ACT_SILU,
+                            i == 1 ? PJD_ACT_GELU : PJD_ACT_NONE),
+              &want, "linear");
         ref_free(&in);
         ref_free(&want);
         free(weight);
@@ -247,8 +263,15 @@ static void try_attention(size_t n, size_t h, size_t w, size_t heads, size_t dim
     pjd_nn_value x;
     size_t c = heads * dim;
     bench s = open_bench(n, 3 * c, h, w, &x);
-    pjd_nn_attn p = {.q = x, .k = x, .v = x, .q_offset = 0, .k_offset = c, .v_offset = 2 * c, .heads = heads,
-                     .head_dim = dim, .scale = scale};
+    pjd_nn_attn p = {.q = x,
+                     .k = x,
+                     .v = x,
+                     .q_offset = 0,
+                     .k_offset = c,
+                     .v_offset = 2 * c,
+                     .heads = heads,
+                     .head_dim = dim,
+                     .scale = scale};
     ref in, want;
 
     for (size_t i = 0; i < n * 3 * c * h * w; i++)
@@ -313,8 +336,12 @@ static void test_elementwise(void **state)
         if (h > 1) {
             ref pool = ref_pool(&g);
 
-            check(&s, pjd_nn_avgpool2(s.b, pjd_nn_activation(s.b, pjd_nn_add(s.b, pjd_nn_activation(s.b,
-                  pjd_nn_scale(s.b, x, 0.7), PJD_ACT_SILU), x), PJD_ACT_GELU)), &pool, "avgpool");
+            check(&s,
+                  pjd_nn_avgpool2(
+                      s.b, pjd_nn_activation(
+                               s.b, pjd_nn_add(s.b, pjd_nn_activation(s.b, pjd_nn_scale(s.b, x, 0.7), PJD_ACT_SILU), x),
+                               PJD_ACT_GELU)),
+                  &pool, "avgpool");
             ref_free(&pool);
         }
         ref_free(&in), ref_free(&a), ref_free(&b), ref_free(&sum), ref_free(&g), ref_free(&up), ref_free(&again);
@@ -324,8 +351,8 @@ static void test_elementwise(void **state)
 
 static void test_large_activations(void **state)
 {
-    static const float values[] = {0.0f, -0.0f, 1e-30f, -1e-30f, 88.0f, -88.0f, 104.0f, -104.0f, 1e4f, -1e4f, 3e38f, -3e38f,
-                                   INFINITY};
+    static const float values[] = {0.0f,    -0.0f, 1e-30f, -1e-30f, 88.0f,  -88.0f,  104.0f,
+                                   -104.0f, 1e4f,  -1e4f,  3e38f,   -3e38f, INFINITY};
 
     for (size_t m = 0; m < PJD_COUNTOF(modes); m++) {
         const pjd_kernels *k = pjd_kernels_named(modes[m].table);
@@ -353,8 +380,17 @@ static void test_concat(void **state)
     pjd_nn_value x, p1, c1, c2, c3;
     bench s = open_bench(2, 5, 4, 6, &x);
     float *w = random_floats(40 * 40 * 9, 1, 21), *gamma = random_floats(40, 1, 22), *beta = random_floats(40, 1, 23);
-    pjd_nn_conv k = {.weight = w, .bias = beta, .out = 12, .kh = 3, .kw = 3, .stride = 1, .pad_top = 1, .pad_bottom = 1,
-                     .pad_left = 1, .pad_right = 1, .residual = PJD_NN_NONE};
+    pjd_nn_conv k = {.weight = w,
+                     .bias = beta,
+                     .out = 12,
+                     .kh = 3,
+                     .kw = 3,
+                     .stride = 1,
+                     .pad_top = 1,
+                     .pad_bottom = 1,
+                     .pad_left = 1,
+                     .pad_right = 1,
+                     .residual = PJD_NN_NONE};
     ref in = ref_from(s.in, 2, 5, 4, 6), rp = ref_scale(&in, 2), r1 = ref_concat(&in, &rp), r2 = ref_concat(&r1, &in);
     ref r3 = ref_concat(&r2, &rp), r4, r5, r6;
 
@@ -375,7 +411,8 @@ static void test_concat(void **state)
     ref_free(&r6);
     r6 = ref_concat(&r3, &r2); /* more pieces than a virtual one may have */
     check(&s, pjd_nn_concat(s.b, c3, c2), &r6, "concat of many");
-    ref_free(&in), ref_free(&rp), ref_free(&r1), ref_free(&r2), ref_free(&r3), ref_free(&r4), ref_free(&r5), ref_free(&r6);
+    ref_free(&in), ref_free(&rp), ref_free(&r1), ref_free(&r2), ref_free(&r3), ref_free(&r4), ref_free(&r5),
+        ref_free(&r6);
     free(w);
     free(gamma);
     free(beta);
@@ -388,8 +425,17 @@ static void test_conv_adds(void **state)
     pjd_nn_value x, e, c1, y;
     bench s = open_bench(2, 18, 5, 5, &x);
     float *w = random_floats(18 * 18 * 9, 1, 31), *table = random_floats(3 * 18, 1, 32);
-    pjd_nn_conv k = {.weight = w, .bias = table, .out = 18, .kh = 3, .kw = 3, .stride = 1, .pad_top = 1, .pad_bottom = 1,
-                     .pad_left = 1, .pad_right = 1, .residual = PJD_NN_NONE};
+    pjd_nn_conv k = {.weight = w,
+                     .bias = table,
+                     .out = 18,
+                     .kh = 3,
+                     .kw = 3,
+                     .stride = 1,
+                     .pad_top = 1,
+                     .pad_bottom = 1,
+                     .pad_left = 1,
+                     .pad_right = 1,
+                     .residual = PJD_NN_NONE};
     ref in = ref_from(s.in, 2, 18, 5, 5), emb = ref_make(2, 18, 1, 1), r1 = ref_conv(&in, &k, NULL), r2, r3, r4, r5;
 
     s.classes = calloc(2, sizeof *s.classes);
@@ -424,8 +470,18 @@ static void try_norm_conv(size_t n, size_t c, size_t h, size_t w, size_t out, bo
     bench s = open_bench(n, c, h, w, &x);
     float *weight = random_floats(out * 2 * c * 9, 1, 41), *gamma = random_floats(4 * c, 1, 42);
     float *beta = random_floats(2 * c, 1, 43);
-    pjd_nn_conv k = {.weight = weight, .bias = NULL, .out = out, .kh = 3, .kw = 3, .stride = 1, .pad_top = 1,
-                     .pad_bottom = 1, .pad_left = 1, .pad_right = 1, .upsample2 = up, .residual = PJD_NN_NONE};
+    pjd_nn_conv k = {.weight = weight,
+                     .bias = NULL,
+                     .out = out,
+                     .kh = 3,
+                     .kw = 3,
+                     .stride = 1,
+                     .pad_top = 1,
+                     .pad_bottom = 1,
+                     .pad_left = 1,
+                     .pad_right = 1,
+                     .upsample2 = up,
+                     .residual = PJD_NN_NONE};
     ref in = ref_from(s.in, n, c, h, w), twice = ref_scale(&in, 0.5), both = ref_concat(&in, &twice), a, b;
     ref mod = ref_make(n, 4 * c, 1, 1);
 
@@ -483,12 +539,18 @@ static void test_time_embedding(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_conv_shapes),     cmocka_unit_test(test_conv_kinds),
-        cmocka_unit_test(test_linear),          cmocka_unit_test(test_norm),
-        cmocka_unit_test(test_norm_far_mean),   cmocka_unit_test(test_attention),
-        cmocka_unit_test(test_attention_other_keys), cmocka_unit_test(test_elementwise),
-        cmocka_unit_test(test_large_activations), cmocka_unit_test(test_concat),
-        cmocka_unit_test(test_conv_adds),       cmocka_unit_test(test_time_embedding),
+        cmocka_unit_test(test_conv_shapes),
+        cmocka_unit_test(test_conv_kinds),
+        cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_norm),
+        cmocka_unit_test(test_norm_far_mean),
+        cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_attention_other_keys),
+        cmocka_unit_test(test_elementwise),
+        cmocka_unit_test(test_large_activations),
+        cmocka_unit_test(test_concat),
+        cmocka_unit_test(test_conv_adds),
+        cmocka_unit_test(test_time_embedding),
         cmocka_unit_test(test_norm_conv),
     };
 

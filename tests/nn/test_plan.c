@@ -41,8 +41,14 @@ static pjd_nn_value any(maker *m)
 static pjd_nn_value make_conv(maker *m, pjd_nn_value x)
 {
     size_t h, w, c, k = pick(2) ? 3 : 1, out = 1 + pick(40);
-    pjd_nn_conv p = {.kh = k, .kw = k, .stride = 1, .pad_top = k / 2, .pad_bottom = k / 2, .pad_left = k / 2,
-                     .pad_right = k / 2, .residual = PJD_NN_NONE};
+    pjd_nn_conv p = {.kh = k,
+                     .kw = k,
+                     .stride = 1,
+                     .pad_top = k / 2,
+                     .pad_bottom = k / 2,
+                     .pad_left = k / 2,
+                     .pad_right = k / 2,
+                     .residual = PJD_NN_NONE};
 
     pjd_nn_shape(m->b, x, &h, &w, &c);
     p.stride = h > 3 && pick(5) == 0 ? 2 : 1;
@@ -82,9 +88,10 @@ static pjd_nn_value make_norm(maker *m, pjd_nn_value x)
 
     pjd_nn_shape(m->b, x, &h, &w, &c);
     if (pick(2))
-        mod = pjd_nn_linear(m->b, pjd_nn_time_embedding(m->b, 8, 0, true), some_weights(m, 16 * c), NULL, 2 * c, PJD_ACT_SILU,
-                            PJD_ACT_NONE);
-    return pjd_nn_group_norm(m->b, x, c % 4 == 0 ? 4 : 1, 1e-5, some_weights(m, c), some_weights(m, c), mod, PJD_ACT_SILU);
+        mod = pjd_nn_linear(m->b, pjd_nn_time_embedding(m->b, 8, 0, true), some_weights(m, 16 * c), NULL, 2 * c,
+                            PJD_ACT_SILU, PJD_ACT_NONE);
+    return pjd_nn_group_norm(m->b, x, c % 4 == 0 ? 4 : 1, 1e-5, some_weights(m, c), some_weights(m, c), mod,
+                             PJD_ACT_SILU);
 }
 
 static pjd_nn_value make_attention(maker *m, pjd_nn_value x)
@@ -208,8 +215,8 @@ static void test_arena(void **unused)
         assert_true(total <= sum);
         for (size_t i = 0; i < n; i++)
             for (size_t k = 0; k < i; k++)
-                assert_true(b[i].last < b[k].first || b[k].last < b[i].first || b[i].offset + b[i].bytes <= b[k].offset ||
-                            b[k].offset + b[k].bytes <= b[i].offset);
+                assert_true(b[i].last < b[k].first || b[k].last < b[i].first ||
+                            b[i].offset + b[i].bytes <= b[k].offset || b[k].offset + b[k].bytes <= b[i].offset);
     }
 }
 
@@ -217,14 +224,24 @@ static void test_arena(void **unused)
 
 static pjd_nn_value everything(pjd_nn_builder *b, const float *w, size_t hw)
 {
-    pjd_nn_conv k = {.weight = w, .bias = w, .out = 70, .kh = 3, .kw = 3, .stride = 1, .pad_top = 1, .pad_bottom = 1,
-                     .pad_left = 1, .pad_right = 1, .residual = PJD_NN_NONE};
+    pjd_nn_conv k = {.weight = w,
+                     .bias = w,
+                     .out = 70,
+                     .kh = 3,
+                     .kw = 3,
+                     .stride = 1,
+                     .pad_top = 1,
+                     .pad_bottom = 1,
+                     .pad_left = 1,
+                     .pad_right = 1,
+                     .residual = PJD_NN_NONE};
     pjd_nn_value x = pjd_nn_input(b, 3, hw, hw), emb = pjd_nn_time_embedding(b, 32, 1, false), h, low, skip;
     pjd_nn_attn a = {.heads = 2, .head_dim = 35, .scale = 0.17, .k_offset = 70, .v_offset = 140};
 
     emb = pjd_nn_add(b, emb, pjd_nn_class_embedding(b, w, 5, 32));
     skip = h = pjd_nn_conv2d(b, x, &k);
-    h = pjd_nn_group_norm(b, h, 7, 1e-5, w, w, pjd_nn_linear(b, emb, w, w, 140, PJD_ACT_SILU, PJD_ACT_NONE), PJD_ACT_SILU);
+    h = pjd_nn_group_norm(b, h, 7, 1e-5, w, w, pjd_nn_linear(b, emb, w, w, 140, PJD_ACT_SILU, PJD_ACT_NONE),
+                          PJD_ACT_SILU);
     h = pjd_nn_conv2d(b, h, &k);
     k.stride = 2;
     low = pjd_nn_conv2d(b, h, &k);
@@ -467,8 +484,8 @@ static void test_no_memory(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_random_graphs), cmocka_unit_test(test_arena),   cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_batch),         cmocka_unit_test(test_errors),  cmocka_unit_test(test_classes),
+        cmocka_unit_test(test_random_graphs), cmocka_unit_test(test_arena),  cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_batch),         cmocka_unit_test(test_errors), cmocka_unit_test(test_classes),
         cmocka_unit_test(test_no_memory),
     };
 

@@ -91,26 +91,26 @@ INLINE void tile(const size_t m, const size_t v, size_t groups, const size_t *kc
         const float *const row[MR] = {a[0], a[1], a[2], a[3], a[4], a[5]};
 
         for (size_t k = 0; k < kc[g]; k++, b += 16 * v) {
-PJD_UNROLL(4)
+            PJD_UNROLL(4)
             for (size_t j = 0; j < v; j++)
                 w[j] = _mm512_load_ps(b + 16 * j);
-PJD_UNROLL(6)
+            PJD_UNROLL(6)
             for (size_t i = 0; i < m; i++) {
                 __m512 y = _mm512_set1_ps(row[i][k]);
 
-PJD_UNROLL(4)
+                PJD_UNROLL(4)
                 for (size_t j = 0; j < v; j++)
                     sum[i][j] = _mm512_fmadd_ps(y, w[j], sum[i][j]);
             }
         }
     }
-PJD_UNROLL(4)
+    PJD_UNROLL(4)
     for (size_t j = 0; j < v; j++) {
         __mmask16 k = tail(n > 16 * j ? n - 16 * j : 0);
         __m512 bias = e->bias ? _mm512_maskz_loadu_ps(k, e->bias + 16 * j) : _mm512_setzero_ps();
         __m512 bias2 = e->bias2 ? _mm512_maskz_loadu_ps(k, e->bias2 + 16 * j) : _mm512_setzero_ps();
 
-PJD_UNROLL(6)
+        PJD_UNROLL(6)
         for (size_t i = 0; i < m; i++) {
             __m512 s = _mm512_add_ps(_mm512_add_ps(sum[i][j], bias), bias2);
 
@@ -124,18 +124,22 @@ PJD_UNROLL(6)
             act_row(e->act, n, c + i * ldc, c + i * ldc);
 }
 
-#define TILE(m, v)                                                                                                       \
-    static void tile_##m##_##v(size_t groups, const size_t *kc, const float *const *a, const float *b, size_t n, float *c, \
-                               size_t ldc, const pjd_epilogue *e)                                                        \
-    {                                                                                                                    \
-        tile(m, v, groups, kc, a, b, n, c, ldc, e);                                                                      \
+#define TILE(m, v)                                                                                                     \
+    static void tile_##m##_##v(size_t groups, const size_t *kc, const float *const *a, const float *b, size_t n,       \
+                               float *c, size_t ldc, const pjd_epilogue *e)                                            \
+    {                                                                                                                  \
+        tile(m, v, groups, kc, a, b, n, c, ldc, e);                                                                    \
     }
 #define TILES(m) TILE(m, 1) TILE(m, 2) TILE(m, 3) TILE(m, 4)
-TILES(1) TILES(2) TILES(3) TILES(4) TILES(5) TILES(6)
+TILES(1)
+TILES(2) TILES(3) TILES(4) TILES(5) TILES(6)
 
-typedef void (*tile_fn)(size_t groups, const size_t *kc, const float *const *a, const float *b, size_t n, float *c,
-                        size_t ldc, const pjd_epilogue *e);
-#define ROW(m) {tile_##m##_1, tile_##m##_2, tile_##m##_3, tile_##m##_4}
+    typedef void (*tile_fn)(size_t groups, const size_t *kc, const float *const *a, const float *b, size_t n, float *c,
+                            size_t ldc, const pjd_epilogue *e);
+#define ROW(m)                                                                                                         \
+    {                                                                                                                  \
+        tile_##m##_1, tile_##m##_2, tile_##m##_3, tile_##m##_4                                                         \
+    }
 static const tile_fn tiles[MR][4] = {ROW(1), ROW(2), ROW(3), ROW(4), ROW(5), ROW(6)};
 
 static void gemm(size_t m, size_t groups, const size_t *kc, const float *const *a, const float *b, size_t n, float *c,
@@ -171,7 +175,7 @@ static void stats(size_t rows, size_t c, const float *x, size_t ldx, const float
 
 /* Columns outside, so that a channel's numbers stay in registers; two vectors, to overlap their latencies. */
 INLINE void norm_block(size_t rows, size_t c, const float *x, size_t ldx, const float *mean, const float *scale,
-                      const float *offset, const pjd_kact act, float *y, size_t ldy)
+                       const float *offset, const pjd_kact act, float *y, size_t ldy)
 {
     size_t j = 0;
 
