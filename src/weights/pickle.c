@@ -161,7 +161,7 @@ static bool pop_mark(machine *m, pjd_pk_ref **items, size_t *n)
         return broken(m, "no mark");
     *n = m->depth - m->marks[--m->mark_count];
     m->depth -= *n;
-    *items = m->stack + m->depth;
+    *items = m->stack ? m->stack + m->depth : NULL; /* a mark on an empty stack */
     return true;
 }
 
