@@ -5,7 +5,7 @@
  *
  *   tune -m MODEL TASK SIGMA [key=value ...] -- PICTURE...
  *
- * keys: steps t_start t_end power high low fresh gain tail warm samples seed crop repeats momentum threads
+ * keys: steps t_start t_end power high low gain tail proximal warm samples seed crop repeats momentum threads
  */
 #include <math.h>
 #include <stdio.h>
@@ -114,8 +114,14 @@ static void one(tune *t, const char *path)
     o.momentum = t->momentum;
     o.runner.threads = t->threads;
     /* The solver's inside, with the settings given. */
-    pjd_solver_run r = {.model = t->m, .op = back, .y = y, .opt = &o, .samples = t->samples, .sigma = 2 * t->sigma,
-                        .report = &rep, .err = &err};
+    pjd_solver_run r = {.model = t->m,
+                        .op = back,
+                        .y = y,
+                        .opt = &o,
+                        .samples = t->samples,
+                        .sigma = 2 * t->sigma,
+                        .report = &rep,
+                        .err = &err};
     pjd_projdiff_choose(back, r.sigma, &s);
     if (t->over.steps)
         s.steps = t->over.steps;
@@ -124,9 +130,9 @@ static void one(tune *t, const char *path)
     override(&s.grid_power, t->over.grid_power);
     override(&s.step_high, t->over.step_high);
     override(&s.step_low, t->over.step_low);
-    override(&s.fresh, t->over.fresh);
     override(&s.prior_gain, t->over.prior_gain);
     override(&s.tail, t->over.tail);
+    s.proximal = s.proximal || t->over.proximal;
     if (t->warm_given)
         s.warm = t->over.warm;
     r.x0 = malloc(t->samples * back->nx * sizeof *r.x0);
@@ -181,23 +187,40 @@ static void one(tune *t, const char *path)
 
 static void set(tune *t, const char *key, double v)
 {
-    if (!strcmp(key, "steps")) t->over.steps = (size_t)v;
-    else if (!strcmp(key, "t_start")) t->over.t_start = v;
-    else if (!strcmp(key, "t_end")) t->over.t_end = v;
-    else if (!strcmp(key, "power")) t->over.grid_power = v;
-    else if (!strcmp(key, "high")) t->over.step_high = v;
-    else if (!strcmp(key, "low")) t->over.step_low = v;
-    else if (!strcmp(key, "fresh")) t->over.fresh = v;
-    else if (!strcmp(key, "gain")) t->over.prior_gain = v;
-    else if (!strcmp(key, "tail")) t->over.tail = v;
-    else if (!strcmp(key, "warm")) t->over.warm = v != 0, t->warm_given = true;
-    else if (!strcmp(key, "samples")) t->samples = (size_t)v;
-    else if (!strcmp(key, "seed")) t->seed = (uint64_t)v;
-    else if (!strcmp(key, "crop")) t->crop = (size_t)v;
-    else if (!strcmp(key, "repeats")) t->repeats = (size_t)v;
-    else if (!strcmp(key, "momentum")) t->momentum = v;
-    else if (!strcmp(key, "random")) t->random = v;
-    else if (!strcmp(key, "threads")) t->threads = (int)v;
+    if (!strcmp(key, "steps"))
+        t->over.steps = (size_t)v;
+    else if (!strcmp(key, "t_start"))
+        t->over.t_start = v;
+    else if (!strcmp(key, "t_end"))
+        t->over.t_end = v;
+    else if (!strcmp(key, "power"))
+        t->over.grid_power = v;
+    else if (!strcmp(key, "high"))
+        t->over.step_high = v;
+    else if (!strcmp(key, "low"))
+        t->over.step_low = v;
+    else if (!strcmp(key, "gain"))
+        t->over.prior_gain = v;
+    else if (!strcmp(key, "tail"))
+        t->over.tail = v;
+    else if (!strcmp(key, "warm"))
+        t->over.warm = v != 0, t->warm_given = true;
+    else if (!strcmp(key, "proximal"))
+        t->over.proximal = v != 0;
+    else if (!strcmp(key, "samples"))
+        t->samples = (size_t)v;
+    else if (!strcmp(key, "seed"))
+        t->seed = (uint64_t)v;
+    else if (!strcmp(key, "crop"))
+        t->crop = (size_t)v;
+    else if (!strcmp(key, "repeats"))
+        t->repeats = (size_t)v;
+    else if (!strcmp(key, "momentum"))
+        t->momentum = v;
+    else if (!strcmp(key, "random"))
+        t->random = v;
+    else if (!strcmp(key, "threads"))
+        t->threads = (int)v;
     else {
         fprintf(stderr, "tune: no key is called %s\n", key);
         exit(2);
@@ -219,7 +242,7 @@ int main(int argc, char **argv)
     t.task = argv[3];
     t.sigma = atof(argv[4]);
     t.over.t_start = t.over.t_end = t.over.grid_power = t.over.step_high = t.over.step_low = NAN;
-    t.over.fresh = t.over.prior_gain = t.over.tail = NAN;
+    t.over.prior_gain = t.over.tail = NAN;
     for (; i < argc && strcmp(argv[i], "--") != 0; i++) {
         char *eq = strchr(argv[i], '=');
 

@@ -85,9 +85,11 @@ pjd_status pjd_model_gaussian(const pjd_shape *item, const float *mean, const fl
         return st;
     for (size_t i = 0; i < n; i++)
         if (!(variance[i] >= 0) || !isfinite(variance[i]) || !isfinite(mean[i]))
-            return pjd_error_set(err, PJD_ERR_ARG, "gaussian: element %zu: finite mean and variance >= 0 expected, found %g, %g",
-                                 i, mean[i], variance[i]);
-    st = pjd_model_new(&gaussian_vtbl, schedule ? schedule->betas : NULL, schedule ? schedule->count : 0, NULL, out, err);
+            return pjd_error_set(err, PJD_ERR_ARG,
+                                 "gaussian: element %zu: finite mean and variance >= 0 expected, found %g, %g", i,
+                                 mean[i], variance[i]);
+    st = pjd_model_new(&gaussian_vtbl, schedule ? schedule->betas : NULL, schedule ? schedule->count : 0, NULL, out,
+                       err);
     if (st != PJD_OK)
         return st;
     g = pjd_alloc(1, sizeof *g + 2 * n * sizeof(float));
@@ -190,11 +192,13 @@ pjd_status pjd_model_mixture(const pjd_shape *item, size_t k, const double *weig
         return pjd_error_set(err, PJD_ERR_ARG, "mixture: %zu components of %zu elements are none or too many", k, n);
     for (size_t j = 0; j < k; j++) {
         if (!(weights[j] > 0 && variances[j] > 0) || !isfinite(weights[j]) || !isfinite(variances[j]))
-            return pjd_error_set(err, PJD_ERR_ARG, "mixture: component %zu: weight and variance > 0 expected, found %g, %g", j,
+            return pjd_error_set(err, PJD_ERR_ARG,
+                                 "mixture: component %zu: weight and variance > 0 expected, found %g, %g", j,
                                  weights[j], variances[j]);
         total += weights[j];
     }
-    st = pjd_model_new(&mixture_vtbl, schedule ? schedule->betas : NULL, schedule ? schedule->count : 0, NULL, out, err);
+    st = pjd_model_new(&mixture_vtbl, schedule ? schedule->betas : NULL, schedule ? schedule->count : 0, NULL, out,
+                       err);
     if (st != PJD_OK)
         return st;
     g = pjd_alloc(1, sizeof *g + 2 * k * sizeof(double) + bytes);
@@ -266,7 +270,8 @@ pjd_status pjd_model_callback(const pjd_denoiser *cb, const pjd_schedule *schedu
     copy = pjd_alloc(1, sizeof *copy);
     if (!copy)
         return pjd_error_nomem(err, "callback", sizeof *copy);
-    st = pjd_model_new(&callback_vtbl, schedule ? schedule->betas : NULL, schedule ? schedule->count : 0, NULL, out, err);
+    st = pjd_model_new(&callback_vtbl, schedule ? schedule->betas : NULL, schedule ? schedule->count : 0, NULL, out,
+                       err);
     if (st != PJD_OK) {
         pjd_free(copy);
         return st;

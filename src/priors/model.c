@@ -13,7 +13,8 @@ static pjd_status cumulate(const double *betas, size_t count, double *abar, pjd_
 
     for (size_t i = 0; i < count; i++) {
         if (!(betas[i] > 0 && betas[i] < 1))
-            return pjd_error_set(err, PJD_ERR_ARG, "schedule: beta %zu expected between 0 and 1, found %g", i, betas[i]);
+            return pjd_error_set(err, PJD_ERR_ARG, "schedule: beta %zu expected between 0 and 1, found %g", i,
+                                 betas[i]);
         product *= 1 - betas[i];
         /* Only a schedule of absurd length gets here; log-SNR must stay finite. */
         abar[i] = product > 1e-300 ? product : 1e-300;
@@ -75,7 +76,8 @@ pjd_status pjd_model_add_detail(pjd_model *m, pjd_error *err, const char *fmt, .
     n = vsnprintf(line, sizeof line, fmt, ap);
     va_end(ap);
     copy = pjd_strdup(n < 0 ? "" : line);
-    details = copy ? pjd_realloc(m->details, m->detail_count * sizeof *details, m->detail_count + 1, sizeof *details) : NULL;
+    details = copy ? pjd_realloc(m->details, m->detail_count * sizeof *details, m->detail_count + 1, sizeof *details)
+                   : NULL;
     if (!details) {
         pjd_free(copy);
         return pjd_error_nomem(err, "model", sizeof line);

@@ -23,9 +23,9 @@ struct pjd_runner {
     void *state;
     size_t batch, channels, n; /* n: elements of an item */
     axis y, x;
-    float *in, *out;          /* [batch, channels, y.tile, x.tile]; NULL when the item is passed through */
-    float *ramp_y, *ramp_x;   /* blending weights along a tile that has neighbours on both sides */
-    float *sum, *weight;      /* [batch, item], [h w]; only with several tiles */
+    float *in, *out;        /* [batch, channels, y.tile, x.tile]; NULL when the item is passed through */
+    float *ramp_y, *ramp_x; /* blending weights along a tile that has neighbours on both sides */
+    float *sum, *weight;    /* [batch, item], [h w]; only with several tiles */
     int *classes;
     pjd_runner_stats stats;
 };
@@ -128,7 +128,8 @@ static pjd_status check_item(const pjd_model *m, size_t batch, const pjd_shape *
                              pjd_shape_text(item, found, sizeof found));
     if (m->info.fixed_size && !pjd_shape_equal(item, &m->info.item))
         return pjd_error_set(err, PJD_ERR_SHAPE, "runner: the model is for items of %s, found %s",
-                             pjd_shape_text(&m->info.item, want, sizeof want), pjd_shape_text(item, found, sizeof found));
+                             pjd_shape_text(&m->info.item, want, sizeof want),
+                             pjd_shape_text(item, found, sizeof found));
     if (m->info.in_channels && (item->rank != 3 || item->dim[0] != m->info.in_channels))
         return pjd_error_set(err, PJD_ERR_SHAPE, "runner: the model takes items of %zu channels, found %s",
                              m->info.in_channels, pjd_shape_text(item, found, sizeof found));
@@ -142,14 +143,15 @@ static pjd_status copy_classes(pjd_runner *r, const int *classes, pjd_error *err
     if (known == 0)
         return PJD_OK;
     if (!classes)
-        return pjd_error_set(err, PJD_ERR_ARG, "runner: the model is class-conditional: a class from 0 to %zu is needed",
-                             known - 1);
+        return pjd_error_set(err, PJD_ERR_ARG,
+                             "runner: the model is class-conditional: a class from 0 to %zu is needed", known - 1);
     r->classes = pjd_alloc(r->batch, sizeof *r->classes);
     if (!r->classes)
         return pjd_error_nomem(err, "runner", r->batch * sizeof *r->classes);
     for (size_t i = 0; i < r->batch; i++) {
         if (classes[i] < 0 || (size_t)classes[i] >= known)
-            return pjd_error_set(err, PJD_ERR_ARG, "runner: a class from 0 to %zu expected, found %d", known - 1, classes[i]);
+            return pjd_error_set(err, PJD_ERR_ARG, "runner: a class from 0 to %zu expected, found %d", known - 1,
+                                 classes[i]);
         r->classes[i] = classes[i];
     }
     return PJD_OK;
@@ -361,7 +363,8 @@ pjd_status pjd_runner_raw(pjd_runner *r, const float *x, double t, float *out, p
         return r->m->v->raw(r->m, r->state, x, t, out, err);
     wide = pjd_alloc(r->batch * r->m->info.out_channels * r->y.tile * r->x.tile, sizeof *wide);
     if (!wide)
-        return pjd_error_nomem(err, "runner", r->batch * r->m->info.out_channels * r->y.tile * r->x.tile * sizeof *wide);
+        return pjd_error_nomem(err, "runner",
+                               r->batch * r->m->info.out_channels * r->y.tile * r->x.tile * sizeof *wide);
     gather(r, x, 0, 0);
     st = r->m->v->raw(r->m, r->state, r->in, t, wide, err);
     if (st == PJD_OK) {

@@ -21,9 +21,11 @@ pjd_status pjd_schedule_betas(const char *name, double b0, double b1, size_t cou
         return pjd_error_set(err, PJD_ERR_ARG, "schedule: at least one step expected, found 0");
     if (!cosine && !linear && !scaled && !sigmoid)
         return pjd_error_set(err, PJD_ERR_ARG,
-                             "schedule: linear, scaled_linear, squaredcos_cap_v2 or sigmoid expected, found \"%.60s\"", name);
+                             "schedule: linear, scaled_linear, squaredcos_cap_v2 or sigmoid expected, found \"%.60s\"",
+                             name);
     if (!cosine && !(b0 > 0 && b0 <= b1 && b1 < 1))
-        return pjd_error_set(err, PJD_ERR_ARG, "schedule: 0 < beta_start <= beta_end < 1 expected, found %g and %g", b0, b1);
+        return pjd_error_set(err, PJD_ERR_ARG, "schedule: 0 < beta_start <= beta_end < 1 expected, found %g and %g", b0,
+                             b1);
     for (size_t i = 0; i < count; i++) {
         double u = count > 1 ? (double)i / (double)(count - 1) : 0;
 

@@ -8,14 +8,15 @@
 /* Choices of the default reading, by kind of operator; see docs/differences-from-the-paper.md. Public options override. */
 typedef struct pjd_projdiff_settings {
     size_t steps;
-    double t_start;    /* first level as a fraction of T - 1 */
-    double t_end;      /* last level, likewise: the clean estimate made there is the result */
-    double grid_power; /* levels t_end + (t_start - t_end) u^power for u from 1 to 0: above 1 crowds them at low noise */
-    double step_high;  /* step size at t_start ... */
-    double step_low;   /* ... falling to this at t = 0, linearly in sqrt(1 - abar) */
-    double fresh;      /* share of fresh noise in the re-noising: 1 as in the paper, 0 re-uses the predicted noise */
-    double prior_gain; /* proximal form: variance of the clean estimate's error over (1 - abar)/abar */
+    double t_start; /* first level as a fraction of T - 1 */
+    double t_end;   /* last level, likewise: the clean estimate made there is the result */
+    double
+        grid_power;   /* levels t_end + (t_start - t_end) u^power for u from 1 to 0: above 1 crowds them at low noise */
+    double step_high; /* step size at t_start ... */
+    double step_low;  /* ... falling to this at t = 0, linearly in sqrt(1 - abar) */
+    double prior_gain; /* proximal form: g, trust in the data against the estimate so far */
     double tail;       /* noisy: share of the steps spent below the measurement's own noise level */
+    bool proximal;     /* the proximal form even where levels are known */
     bool warm;         /* start from the operator's guess instead of a clean estimate of pure noise */
 } pjd_projdiff_settings;
 

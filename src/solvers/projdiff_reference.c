@@ -10,11 +10,11 @@
 
 typedef struct reference {
     pjd_solver_run *r;
-    size_t n;            /* elements of all samples */
-    float *xt, *d, *z;   /* [n] */
-    float *m;            /* [n] momentum, or NULL */
-    float *xta, *c, *a;  /* noisy forms: the auxiliary variable, coordinates, levels */
-    float *data;         /* spectral: (U' y)_i / s_i, 0 where s_i = 0 */
+    size_t n;           /* elements of all samples */
+    float *xt, *d, *z;  /* [n] */
+    float *m;           /* [n] momentum, or NULL */
+    float *xta, *c, *a; /* noisy forms: the auxiliary variable, coordinates, levels */
+    float *data;        /* spectral: (U' y)_i / s_i, 0 where s_i = 0 */
     float *work;
     double lr;
     bool first;
@@ -268,10 +268,12 @@ pjd_status pjd_projdiff_reference(pjd_solver_run *r)
     pjd_status st;
 
     if (!op->linear)
-        return pjd_error_set(r->err, PJD_ERR_UNSUPPORTED, "solver: --compat reference has no form for %s yet", op->name);
+        return pjd_error_set(r->err, PJD_ERR_UNSUPPORTED, "solver: --compat reference has no form for %s yet",
+                             op->name);
     if (r->model->info.timesteps < 2)
         return pjd_error_set(r->err, PJD_ERR_ARG, "solver: a model of at least 2 timesteps expected");
-    floats = 3 * n + (momentum ? n : 0) + (noisy ? n : 0) + (spectral_form ? n + 2 * op->nx : 0) + pjd_operator_work(op);
+    floats = 3 * n + (momentum ? n : 0) + (noisy ? n : 0) + (spectral_form ? n + 2 * op->nx : 0) +
+             pjd_operator_work(op);
     buf = pjd_alloc(floats, sizeof *buf);
     if (!buf)
         return pjd_error_nomem(r->err, "solver", floats * sizeof *buf);

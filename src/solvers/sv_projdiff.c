@@ -5,14 +5,14 @@
  * (a_i = 1). At a level abar of the network:
  *
  *   seen, abar <= a_i:   sqrt(abar) e_i + sqrt(1 - abar / a_i) z_i          e = A+ y: the data, its own noise included
- *   seen, abar >  a_i:   sqrt(abar) x_i + sqrt((1 - abar) / v_i) (e_i - x_i)      the bridge: the noise is what e - x says
+ *   seen, abar >  a_i:   sqrt(abar) (x_i + k (e_i - x_i)) + sqrt(1 - abar) sqrt(1 - k) z_i      k = (1 - abar) / (abar v_i)
  *   not seen:            sqrt(abar) x_i + sqrt(1 - abar) z_i
  *
  * then x += step (D(x_t) - x), and with exact data (sigma = 0) the projection. Three forms of one step:
  *   - one level (masks, averaging, identity): e - x on what is seen is P(x) - x, no transform needed;
  *   - spectral: one level per singular value, in the coordinates V' x;
- *   - proximal, where A A* has no closed form: x_t starts from argmin_u |u - x|^2 / rho^2 + |A u - y|^2 / sigma^2 with rho^2
- *     the variance of the clean estimate's error at this level, found by conjugate gradients.
+ *   - proximal, where A A* has no closed form: x_t starts from argmin_u |u - x|^2 / (g tau^2) + |A u - y|^2 / sigma^2, where
+ *     tau^2 = (1 - abar) / abar, found by conjugate gradients.
  */
 #include <math.h>
 #include <string.h>
@@ -39,22 +39,23 @@ typedef struct projdiff {
 
 void pjd_projdiff_choose(const pjd_operator *op, double sigma, pjd_projdiff_settings *s)
 {
+    /* One rule for every task and sigma, measured on training photographs (docs/differences-from-the-paper.md). */
     *s = (pjd_projdiff_settings){
-        .steps = 40,
-        .t_start = 1,
-        .t_end = 0,
-        .grid_power = 1,
-        .step_high = 1,
-        .step_low = 1,
-        .fresh = 1,
-        .prior_gain = 1,
-        .tail = 0.2,
-        .warm = false,
+        .steps = 32,
+        .t_start = 0.2,
+        .t_end = 0.003,
+        .grid_power = 2,
+        .step_high = 0.3,
+        .step_low = 0.5,
+        .prior_gain = 2,
+        .tail = 0,
+        .warm = true,
     };
     /* Nothing is hidden: the clean estimate at the data's own level is the posterior mean, one call. */
     if (op->kind == PJD_OP_IDENTITY) {
         s->steps = 1;
-        s->tail = 0;
+        s->step_high = s->step_low = 1;
+        s->t_end = 0;
     }
 }
 
@@ -76,6 +77,8 @@ static void make_grid(projdiff *w)
     double data = w->r->sigma > 0 && w->form != PROXIMAL ? level_of_data(w) : end;
     size_t n = w->steps, tail = 0, head;
 
+    if (data < end)
+        data = end;
     if (data > end) {
         tail = (size_t)lrint(s->tail * (double)n);
         if (tail >= n)
@@ -106,16 +109,7 @@ static double step_size(const projdiff *w, double abar)
 
 static pjd_status draw(projdiff *w)
 {
-    double fresh = w->s->fresh;
-    pjd_status st = pjd_noise_normal(w->r->noise, w->z, w->n, w->r->err);
-
-    if (st == PJD_OK && w->last && !w->first) {
-        float p = (float)sqrt(1 - fresh), q = (float)sqrt(fresh);
-
-        for (size_t i = 0; i < w->n; i++)
-            w->z[i] = p * w->last[i] + q * w->z[i];
-    }
-    return st;
+    return pjd_noise_normal(w->r->noise, w->z, w->n, w->r->err);
 }
 
 static void each_sample(projdiff *w, float *x, double lambda)
@@ -156,10 +150,11 @@ static void mix_one_level(projdiff *w, double abar)
         for (size_t i = 0; i < w->n; i++)
             w->xt[i] = sa * w->u[i] + sb * w->d[i] + q * (w->z[i] - w->d[i]);
     } else {
-        float q = (float)sqrt((1 - abar) / w->v);
+        double k = (1 - abar) / (abar * w->v);
+        float p = sa * (float)k, q = sb * (float)sqrt(1 - k);
 
         for (size_t i = 0; i < w->n; i++)
-            w->xt[i] = sa * x0[i] + sb * w->d[i] + q * (w->u[i] - x0[i]);
+            w->xt[i] = sa * x0[i] + sb * w->d[i] + p * (w->u[i] - x0[i]) + q * (w->z[i] - w->d[i]);
     }
 }
 
@@ -181,8 +176,11 @@ static void mix_spectral(projdiff *w, double abar)
                 c[i] = sa * c[i] + sb * z[i];
             else if (abar * (1 + v) <= 1)
                 c[i] = sa * (float)(w->data[i] / s) + (float)sqrt(1 - abar * (1 + v)) * z[i];
-            else
-                c[i] = sa * c[i] + sb * (float)((w->data[i] - s * c[i]) / sigma);
+            else {
+                double g = (1 - abar) / (abar * v);
+
+                c[i] = sa * c[i] + sa * (float)(g / s * (w->data[i] - s * c[i])) + sb * (float)sqrt(1 - g) * z[i];
+            }
         }
         op->v->from_spectral(op, c, x, w->work);
     }
@@ -190,11 +188,11 @@ static void mix_spectral(projdiff *w, double abar)
 
 static void mix_proximal(projdiff *w, double abar)
 {
-    double rho2 = w->s->prior_gain * (1 - abar) / abar, lambda = w->r->sigma * w->r->sigma / rho2;
+    double tau2 = (1 - abar) / abar, sigma2 = w->r->sigma * w->r->sigma;
     float sa = (float)sqrt(abar), sb = (float)sqrt(1 - abar);
 
     memcpy(w->u, w->r->x0, w->n * sizeof *w->u);
-    each_sample(w, w->u, lambda);
+    each_sample(w, w->u, sigma2 / (w->s->prior_gain * tau2));
     for (size_t i = 0; i < w->n; i++)
         w->xt[i] = sa * w->u[i] + sb * w->z[i];
 }
@@ -234,12 +232,6 @@ static pjd_status step(projdiff *w, size_t k, double t)
     st = pjd_solver_denoise(w->r, k, w->xt, t, w->d);
     if (st != PJD_OK)
         return st;
-    if (w->last) {
-        float sa = (float)sqrt(abar), q = (float)(1 / sqrt(1 - abar));
-
-        for (size_t i = 0; i < w->n; i++)
-            w->last[i] = q * (w->xt[i] - sa * w->d[i]);
-    }
     gradient_step(w, step_size(w, abar));
     w->first = false;
     return PJD_OK;
@@ -310,7 +302,9 @@ static void choose_form(projdiff *w)
 {
     const pjd_operator *op = w->r->op;
 
-    if (op->spectral_count == op->nx) {
+    if (w->s->proximal && op->linear) {
+        w->form = PROXIMAL;
+    } else if (op->spectral_count == op->nx) {
         float top = 0;
 
         w->form = SPECTRAL;
@@ -328,9 +322,9 @@ static void choose_form(projdiff *w)
 pjd_status pjd_projdiff_run(pjd_solver_run *r, const pjd_projdiff_settings *s)
 {
     const pjd_operator *op = r->op;
-    bool momentum = r->opt->momentum > 0, reuse = s->fresh < 1;
+    bool momentum = r->opt->momentum > 0;
     projdiff w = {.r = r, .s = s, .n = r->samples * op->nx, .steps = s->steps, .first = true};
-    size_t floats = (4 + momentum + reuse) * w.n + op->nx + pjd_operator_work(op);
+    size_t work = pjd_operator_work(op), floats = (4 + momentum) * w.n + op->nx + work;
     float *buf;
     pjd_status st;
 
@@ -349,8 +343,7 @@ pjd_status pjd_projdiff_run(pjd_solver_run *r, const pjd_projdiff_settings *s)
     w.u = w.z + w.n;
     w.data = w.u + w.n;
     w.work = w.data + op->nx;
-    w.m = momentum ? w.work + pjd_operator_work(op) : NULL;
-    w.last = reuse ? w.work + pjd_operator_work(op) + (momentum ? w.n : 0) : NULL;
+    w.m = momentum ? w.work + work : NULL;
     if (w.form == SPECTRAL)
         op->v->data(op, r->y, w.data, w.work);
     make_grid(&w);

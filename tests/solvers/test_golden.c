@@ -229,9 +229,16 @@ static pjd_operator *blur(const char *run)
     pjd_shape s;
     float *u = array(run, "U_small.npy", &s), *v = array(run, "V_small.npy", &s), *p = array(run, "perm.npy", &s);
     float *small = array(run, "singulars_small.npy", &s);
-    const pjd_operator_callbacks cb = {.apply = blur_apply, .adjoint = blur_adjoint, .count = ELEMENTS, .singular = b.singular,
-                                       .to_spectral = blur_to, .from_spectral = blur_from, .data = blur_data,
-                                       .user = &b, .work = ELEMENTS, .linear = true};
+    const pjd_operator_callbacks cb = {.apply = blur_apply,
+                                       .adjoint = blur_adjoint,
+                                       .count = ELEMENTS,
+                                       .singular = b.singular,
+                                       .to_spectral = blur_to,
+                                       .from_spectral = blur_from,
+                                       .data = blur_data,
+                                       .user = &b,
+                                       .work = ELEMENTS,
+                                       .linear = true};
     pjd_operator *op;
     pjd_error err;
     double worst;

@@ -114,8 +114,8 @@ typedef struct seen {
 } seen;
 
 /* Twice the input, so that any blending must give twice the picture. */
-static pjd_status twice(void *user, size_t batch, const pjd_shape *item, const float *x, double t, double abar, float *x0,
-                        pjd_error *err)
+static pjd_status twice(void *user, size_t batch, const pjd_shape *item, const float *x, double t, double abar,
+                        float *x0, pjd_error *err)
 {
     seen *s = user;
 
@@ -214,7 +214,7 @@ static void nonfinite_is_an_error(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(schedules), cmocka_unit_test(predictions),     cmocka_unit_test(analytic),
+        cmocka_unit_test(schedules),       cmocka_unit_test(predictions),       cmocka_unit_test(analytic),
         cmocka_unit_test(runner_any_size), cmocka_unit_test(runner_exact_size), cmocka_unit_test(nonfinite_is_an_error),
     };
 
