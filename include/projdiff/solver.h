@@ -76,8 +76,8 @@ PJD_API pjd_status pjd_solve(pjd_model *model, pjd_operator *op, const float *y,
 PJD_API pjd_status pjd_sample(pjd_model *model, const pjd_shape *item, const pjd_solve_options *opt, double eta,
                               float *x, pjd_error *err);
 
-/* Estimate of the noise level of a picture [c,h,w] from its finest details (median absolute deviation of the
-   diagonal second differences), in the units of y. */
+/* Estimate of the noise level of a picture [c,h,w] in -1..1 from its quietest regions (the fifth of the 16x16 blocks with the
+   smallest diagonal second differences), in the units of y. 0 for pictures smaller than 16x16. */
 PJD_API double pjd_estimate_sigma(const pjd_shape *shape, const float *y);
 
 #ifdef __cplusplus

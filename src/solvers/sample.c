@@ -83,35 +83,57 @@ static int compare_floats(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+/* Root mean square of the mixed second differences x[i][j] - x[i][j+1] - x[i+1][j] + x[i+1][j+1] in a block of CELLS x CELLS
+   disjoint 2x2 cells, halved: sigma for white noise. Negative for a block that is clipped to black or white throughout. */
+enum { CELLS = 8 };
+
+static float block_sigma(const float *y, size_t width)
+{
+    double sum = 0;
+    bool clipped = true;
+
+    for (size_t i = 0; i < CELLS; i++)
+        for (size_t j = 0; j < CELLS; j++) {
+            const float *q = y + 2 * i * width + 2 * j;
+            double d = (double)q[0] - q[1] - q[width] + q[width + 1];
+
+            sum += d * d;
+            clipped = clipped && fabsf(q[0]) > 0.999f;
+        }
+    return clipped ? -1 : (float)(sqrt(sum / (CELLS * CELLS)) / 2);
+}
+
 /*
- * The mixed second difference x[i][j] - x[i][j+1] - x[i+1][j] + x[i+1][j+1] of white noise has standard deviation 2 sigma and
- * hardly sees smooth pictures or straight edges; the median of its magnitude, over 0.6745, ignores the few that it does see
- * (Donoho & Johnstone 1994, on the finest wavelet scale).
+ * White noise is everywhere, texture is not: the quietest fifth of the blocks tells the noise. The fifth's upper end lies 0.84
+ * standard deviations below the mean of a block's estimate, which has a relative deviation of 1 / sqrt(2 * 64).
  */
 double pjd_estimate_sigma(const pjd_shape *shape, const float *y)
 {
-    size_t c, h, w, count, k = 0;
+    const double below = 1 - 0.8416 / sqrt(2.0 * CELLS * CELLS);
+    size_t rows, cols, count = 0;
     float *v;
     double sigma = 0;
 
-    if (shape->rank != 3 || shape->dim[1] < 2 || shape->dim[2] < 2)
+    if (shape->rank != 3)
         return 0;
-    c = shape->dim[0];
-    h = shape->dim[1] / 2;
-    w = shape->dim[2] / 2;
-    count = c * h * w;
-    v = pjd_alloc(count, sizeof *v);
+    rows = shape->dim[1] / (2 * CELLS);
+    cols = shape->dim[2] / (2 * CELLS);
+    v = rows && cols && shape->dim[0] ? pjd_alloc(shape->dim[0] * rows * cols, sizeof *v) : NULL;
     if (!v)
         return 0;
-    for (size_t p = 0; p < c; p++)
-        for (size_t i = 0; i < h; i++)
-            for (size_t j = 0; j < w; j++) {
-                const float *q = y + (p * shape->dim[1] + 2 * i) * shape->dim[2] + 2 * j;
+    for (size_t p = 0; p < shape->dim[0]; p++)
+        for (size_t i = 0; i < rows; i++)
+            for (size_t j = 0; j < cols; j++) {
+                size_t at = (p * shape->dim[1] + 2 * CELLS * i) * shape->dim[2] + 2 * CELLS * j;
+                float s = block_sigma(y + at, shape->dim[2]);
 
-                v[k++] = fabsf(q[0] - q[1] - q[shape->dim[2]] + q[shape->dim[2] + 1]);
+                if (s >= 0)
+                    v[count++] = s;
             }
-    qsort(v, count, sizeof *v, compare_floats);
-    sigma = v[count / 2] / 0.6745 / 2;
+    if (count) {
+        qsort(v, count, sizeof *v, compare_floats);
+        sigma = v[count / 5] / below;
+    }
     pjd_free(v);
     return isfinite(sigma) ? sigma : 0;
 }
