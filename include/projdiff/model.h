@@ -65,12 +65,12 @@ typedef struct pjd_model_info {
     size_t multiple;       /* spatial sizes the network takes are multiples of this; a runner pads for you */
     size_t num_classes;    /* 0: unconditional */
     pjd_prediction prediction;
-    size_t timesteps;      /* T */
-    const char *schedule;  /* "linear 0.0001..0.02" */
+    size_t timesteps;             /* T */
+    const char *schedule;         /* "linear 0.0001..0.02" */
     double range_low, range_high; /* range of clean data: -1, 1 for pictures; 0, 0 when unbounded */
-    double sigma_scale;    /* user sigma (0..1 scale) times this is sigma in the model's units: 2 for pictures */
-    bool fixed_size;       /* the item shape is fixed (analytic priors) */
-    pjd_shape item;        /* the shape when fixed */
+    double sigma_scale;           /* user sigma (0..1 scale) times this is sigma in the model's units: 2 for pictures */
+    bool fixed_size;              /* the item shape is fixed (analytic priors) */
+    pjd_shape item;               /* the shape when fixed */
 } pjd_model_info;
 
 /* Valid as long as the model. */
@@ -88,21 +88,21 @@ PJD_API double pjd_model_t_of_abar(const pjd_model *m, double abar);
 /* ---- running ---- */
 
 typedef struct pjd_runner_options {
-    int threads;            /* 0: all cores this process may use */
+    int threads; /* 0: all cores this process may use */
     pjd_backend backend;
     pjd_precision precision;
-    size_t tile;            /* side of overlapping feathered tiles in pixels; 0: decided from tile_memory */
-    size_t memory_limit;    /* bytes for one plan's activations when tile is 0; 0: a default of 1 GiB */
-    const int *classes;     /* batch class labels, copied; NULL for unconditional models */
+    size_t tile;         /* side of overlapping feathered tiles in pixels; 0: decided from tile_memory */
+    size_t memory_limit; /* bytes for one plan's activations when tile is 0; 0: a default of 1 GiB */
+    const int *classes;  /* batch class labels, copied; NULL for unconditional models */
     pjd_log log;
-    bool exact_size;        /* pad to the network's multiple alone; else sides below 32 become 32 or more, because
+    bool exact_size; /* pad to the network's multiple alone; else sides below 32 become 32 or more, because
                                networks are not trained on slivers */
 } pjd_runner_options;
 
 /* Plan the model for `batch` items of shape `item` ([c,h,w]; any h, w >= 1: padded by reflection to the
    network's multiple, or cut into tiles, inside). opt may be NULL. The runner keeps a reference to m. */
-PJD_API pjd_status pjd_runner_create(pjd_model *m, size_t batch, const pjd_shape *item,
-                                     const pjd_runner_options *opt, pjd_runner **out, pjd_error *err);
+PJD_API pjd_status pjd_runner_create(pjd_model *m, size_t batch, const pjd_shape *item, const pjd_runner_options *opt,
+                                     pjd_runner **out, pjd_error *err);
 
 /* Clean estimate D(x_t, t) = E[x0 | x_t]: x and x0 are [batch, item], may be the same buffer.
    Fails only for PJD_ERR_BACKEND and PJD_ERR_NONFINITE. */
@@ -112,11 +112,11 @@ PJD_API pjd_status pjd_runner_denoise(pjd_runner *r, const float *x, double t, f
 PJD_API pjd_status pjd_runner_raw(pjd_runner *r, const float *x, double t, float *out, pjd_error *err);
 
 typedef struct pjd_runner_stats {
-    uint64_t calls;        /* network evaluations, a tiled evaluation counts its tiles */
-    double seconds;        /* wall time spent inside the network */
-    size_t arena_bytes;    /* activations */
-    size_t weight_bytes;   /* packed weights */
-    size_t tiles;          /* per evaluation and item: 1 when not tiled */
+    uint64_t calls;      /* network evaluations, a tiled evaluation counts its tiles */
+    double seconds;      /* wall time spent inside the network */
+    size_t arena_bytes;  /* activations */
+    size_t weight_bytes; /* packed weights */
+    size_t tiles;        /* per evaluation and item: 1 when not tiled */
 } pjd_runner_stats;
 PJD_API void pjd_runner_get_stats(const pjd_runner *r, pjd_runner_stats *out);
 PJD_API void pjd_runner_free(pjd_runner *r); /* NULL is fine */
@@ -146,8 +146,8 @@ typedef struct pjd_denoiser {
                           float *x0, pjd_error *err);
     void (*destroy)(void *user); /* called when the last reference goes; may be NULL */
     void *user;
-    size_t channels;             /* item channels, 0: any shape */
-    double sigma_scale;          /* 0 means 1 */
+    size_t channels;    /* item channels, 0: any shape */
+    double sigma_scale; /* 0 means 1 */
 } pjd_denoiser;
 PJD_API pjd_status pjd_model_callback(const pjd_denoiser *cb, const pjd_schedule *schedule, pjd_model **out,
                                       pjd_error *err);

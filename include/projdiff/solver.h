@@ -29,16 +29,16 @@ typedef enum pjd_compat {
 } pjd_compat;
 
 typedef struct pjd_solve_options {
-    const char *solver;   /* NULL: "projdiff" */
-    double sigma;         /* noise of the measurement on the user's scale (pictures: 0..1); >= 0. With
+    const char *solver; /* NULL: "projdiff" */
+    double sigma;       /* noise of the measurement on the user's scale (pictures: 0..1); >= 0. With
                              PJD_COMPAT_REFERENCE in the units of y itself */
-    size_t steps;         /* 0: the task's default */
-    double step_size;     /* 0: by the documented rule */
-    size_t repeats;       /* 0: 1 */
-    double momentum;      /* 0 .. <1 */
+    size_t steps;       /* 0: the task's default */
+    double step_size;   /* 0: by the documented rule */
+    size_t repeats;     /* 0: 1 */
+    double momentum;    /* 0 .. <1 */
     uint64_t seed;
-    size_t samples;       /* independent restorations in one batch; 0: 1 */
-    pjd_noise *noise;     /* NULL: seeded from `seed`; else this source, in order */
+    size_t samples;   /* independent restorations in one batch; 0: 1 */
+    pjd_noise *noise; /* NULL: seeded from `seed`; else this source, in order */
     pjd_compat compat;
     pjd_runner_options runner;
     pjd_progress_fn progress; /* or NULL */
@@ -50,15 +50,15 @@ typedef struct pjd_solve_options {
 PJD_API void pjd_solve_options_init(pjd_solve_options *o);
 
 typedef struct pjd_solve_report {
-    size_t steps;            /* steps run */
-    double step_size;        /* nominal step size used */
-    double sigma_model;      /* sigma in the model's units */
-    double residual;         /* sqrt(mean |A x - y|^2) over measurement elements, model units, worst sample */
-    double residual_expected;/* what it should be: sigma in model units (0 when noise-free) */
-    double seconds;          /* wall time of the whole call */
-    double network_seconds;  /* of it inside the network */
+    size_t steps;             /* steps run */
+    double step_size;         /* nominal step size used */
+    double sigma_model;       /* sigma in the model's units */
+    double residual;          /* sqrt(mean |A x - y|^2) over measurement elements, model units, worst sample */
+    double residual_expected; /* what it should be: sigma in model units (0 when noise-free) */
+    double seconds;           /* wall time of the whole call */
+    double network_seconds;   /* of it inside the network */
     uint64_t network_calls;
-    size_t peak_bytes;       /* buffers, activations and packed weights held at once */
+    size_t peak_bytes; /* buffers, activations and packed weights held at once */
 } pjd_solve_report;
 
 /*
@@ -66,8 +66,8 @@ typedef struct pjd_solve_report {
  * opt NULL: defaults. report may be NULL. On failure x's content is undefined.
  * PJD_ERR_SHAPE when model and operator do not fit, PJD_ERR_NONFINITE names the step, PJD_ERR_CANCELLED.
  */
-PJD_API pjd_status pjd_solve(pjd_model *model, pjd_operator *op, const float *y, const pjd_solve_options *opt,
-                             float *x, pjd_solve_report *report, pjd_error *err);
+PJD_API pjd_status pjd_solve(pjd_model *model, pjd_operator *op, const float *y, const pjd_solve_options *opt, float *x,
+                             pjd_solve_report *report, pjd_error *err);
 
 /*
  * Draw samples from the prior (DDIM, Song et al. 2021, eta = 0..1; steps 0: 100).

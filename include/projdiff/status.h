@@ -46,8 +46,7 @@ typedef struct pjd_error {
 } pjd_error;
 
 /* Fill *err (may be NULL) and return code, so that `return pjd_error_set(err, ...)` reads well. */
-PJD_API pjd_status pjd_error_set(pjd_error *err, pjd_status code, const char *fmt, ...)
-    PJD_PRINTF(3, 4);
+PJD_API pjd_status pjd_error_set(pjd_error *err, pjd_status code, const char *fmt, ...) PJD_PRINTF(3, 4);
 
 /* A fixed short name ("out of memory") for a code; never NULL. */
 PJD_API const char *pjd_status_name(pjd_status code);

@@ -31,7 +31,8 @@ static inline __attribute__((always_inline)) void normal_group_body(uint64_t see
 
     for (uint32_t i = 0; i < GROUP; i++) {
         uint64_t block = first + i;
-        uint32_t c0 = (uint32_t)block, c1 = (uint32_t)(block >> 32), c2 = (uint32_t)stream, c3 = (uint32_t)(stream >> 32);
+        uint32_t c0 = (uint32_t)block, c1 = (uint32_t)(block >> 32), c2 = (uint32_t)stream,
+                 c3 = (uint32_t)(stream >> 32);
         uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
 
         for (int round = 0; round < 10; round++) {
@@ -70,7 +71,8 @@ static inline __attribute__((always_inline)) void normal_group_body(uint64_t see
             r = -2 * (r + (float)e * 0.69314718055994531f);
             r = sqrtf(r > 0 ? r : 0);
             sine = x * (1 + x2 * (-1.0f / 6 + x2 * (1.0f / 120 + x2 * (-1.0f / 5040 + x2 * (1.0f / 362880)))));
-            cosine = 1 + x2 * (-0.5f + x2 * (1.0f / 24 + x2 * (-1.0f / 720 + x2 * (1.0f / 40320 + x2 * (-1.0f / 3628800)))));
+            cosine = 1 + x2 * (-0.5f +
+                               x2 * (1.0f / 24 + x2 * (-1.0f / 720 + x2 * (1.0f / 40320 + x2 * (-1.0f / 3628800)))));
             a = q & 1 ? sine : cosine;
             b = q & 1 ? cosine : sine;
             out[4 * i + pair] = (q == 1 || q == 2 ? -a : a) * r;
@@ -86,13 +88,14 @@ static void normal_group_c(uint64_t seed, uint64_t stream, uint64_t first, float
 }
 
 #if defined(__x86_64__)
-__attribute__((target("avx2"))) static void normal_group_avx2(uint64_t seed, uint64_t stream, uint64_t first, float *out)
+__attribute__((target("avx2"))) static void normal_group_avx2(uint64_t seed, uint64_t stream, uint64_t first,
+                                                              float *out)
 {
     normal_group_body(seed, stream, first, out);
 }
 
-__attribute__((target("avx512f,avx512dq,avx512vl"))) static void
-normal_group_avx512(uint64_t seed, uint64_t stream, uint64_t first, float *out)
+__attribute__((target("avx512f,avx512dq,avx512vl"))) static void normal_group_avx512(uint64_t seed, uint64_t stream,
+                                                                                     uint64_t first, float *out)
 {
     normal_group_body(seed, stream, first, out);
 }

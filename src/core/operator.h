@@ -18,7 +18,7 @@ typedef struct pjd_op_vtbl {
     /* Overrides for operators that know better, and for nonlinear ones. NULL: from the above. */
     void (*project)(const pjd_operator *op, float *x, const float *y, double alpha, float *work);
     void (*prox)(const pjd_operator *op, float *x, const float *y, double lambda, float *work);
-    double (*noise_gain)(const pjd_operator *op, double sigma2); /* NULL: sigma2 */
+    double (*noise_gain)(const pjd_operator *op, double sigma2);                  /* NULL: sigma2 */
     void (*guess)(const pjd_operator *op, const float *y, float *x, float *work); /* NULL: a damped prox from 0 */
     /* Spectral form, all or none: see projdiff/operator.h, pjd_operator_callbacks. */
     void (*to_spectral)(const pjd_operator *op, const float *x, float *c, float *work);
@@ -34,20 +34,20 @@ struct pjd_operator {
     const pjd_op_vtbl *v;
     char name[48];
     pjd_shape x, y, result;
-    size_t nx, ny;                 /* element counts */
-    size_t offset_y, offset_x;     /* of result in x */
+    size_t nx, ny;             /* element counts */
+    size_t offset_y, offset_x; /* of result in x */
     bool linear;
     /*
      * What the operator does per pixel and channel and sees of x directly. A solver uses it to choose rules:
      * PJD_OP_SELECT copies some elements of x (masks), PJD_OP_AVERAGE averages, PJD_OP_FILTER convolves.
      */
     enum { PJD_OP_GENERAL = 0, PJD_OP_SELECT, PJD_OP_AVERAGE, PJD_OP_FILTER, PJD_OP_IDENTITY } kind;
-    size_t work;                   /* floats the vtbl's functions want (CG scratch is added by pjd_op_new) */
-    size_t spectral_count;         /* 0: no spectral form; else nx */
-    const float *singular;         /* [spectral_count], owned by priv */
-    size_t cg_iterations;          /* for the fallback; 0: default 50 */
-    double cg_tolerance;           /* relative residual; 0: default 1e-5 */
-    const pjd_op_class *origin;   /* class it came from; NULL for custom and composed */
+    size_t work;                /* floats the vtbl's functions want (CG scratch is added by pjd_op_new) */
+    size_t spectral_count;      /* 0: no spectral form; else nx */
+    const float *singular;      /* [spectral_count], owned by priv */
+    size_t cg_iterations;       /* for the fallback; 0: default 50 */
+    double cg_tolerance;        /* relative residual; 0: default 1e-5 */
+    const pjd_op_class *origin; /* class it came from; NULL for custom and composed */
     void *priv;
 };
 

@@ -219,8 +219,8 @@ static pjd_status set_one(const char *who, const pjd_param *d, const char *text,
         long v;
 
         if (!pjd_parse_long(text, &v) || !((double)v >= d->min && (double)v <= d->max))
-            return pjd_error_set(err, PJD_ERR_ARG, "%s: %s expects a whole number from %.0f to %.0f, found \"%.60s\"", who,
-                                 d->name, d->min, d->max, text);
+            return pjd_error_set(err, PJD_ERR_ARG, "%s: %s expects a whole number from %.0f to %.0f, found \"%.60s\"",
+                                 who, d->name, d->min, d->max, text);
         memcpy(at, &v, sizeof v);
         return PJD_OK;
     }
@@ -228,8 +228,8 @@ static pjd_status set_one(const char *who, const pjd_param *d, const char *text,
         double v;
 
         if (!pjd_parse_double(text, &v) || !(v >= d->min && v <= d->max))
-            return pjd_error_set(err, PJD_ERR_ARG, "%s: %s expects a number from %g to %g, found \"%.60s\"", who, d->name,
-                                 d->min, d->max, text);
+            return pjd_error_set(err, PJD_ERR_ARG, "%s: %s expects a number from %g to %g, found \"%.60s\"", who,
+                                 d->name, d->min, d->max, text);
         memcpy(at, &v, sizeof v);
         return PJD_OK;
     }

@@ -29,11 +29,11 @@ typedef struct pjd_prior_vtbl {
 struct pjd_model {
     atomic_size_t refs;
     const pjd_prior_vtbl *v;
-    pjd_model_info info;   /* strings point into owned_text or are static */
-    char *schedule_text;   /* owned */
-    char **details;        /* owned, detail_count lines */
+    pjd_model_info info; /* strings point into owned_text or are static */
+    char *schedule_text; /* owned */
+    char **details;      /* owned, detail_count lines */
     size_t detail_count;
-    double *abar;          /* [info.timesteps], owned */
+    double *abar; /* [info.timesteps], owned */
     void *priv;
 };
 

@@ -11,14 +11,14 @@
 typedef struct pjd_solver_run {
     pjd_model *model;
     const pjd_operator *op;
-    const float *y;              /* borrowed; one measurement shared by all samples */
+    const float *y;               /* borrowed; one measurement shared by all samples */
     const pjd_solve_options *opt; /* steps etc. as the user gave them (0 = default) */
     size_t samples;
-    double sigma;                /* model units */
+    double sigma; /* model units */
     pjd_noise *noise;
-    pjd_runner *runner;          /* planned for samples x op->x */
-    float *x0;                   /* [samples, op->x], the result */
-    pjd_solve_report *report;    /* filled with steps, step_size */
+    pjd_runner *runner;       /* planned for samples x op->x */
+    float *x0;                /* [samples, op->x], the result */
+    pjd_solve_report *report; /* filled with steps, step_size */
     pjd_error *err;
 } pjd_solver_run;
 

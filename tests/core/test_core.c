@@ -142,10 +142,22 @@ static pjd_status fill(const char *task, struct values *v, pjd_error *err)
 
 static void parameters(void **state)
 {
-    static const char *const bad[] = {"sr",           "sr:factor=1",     "sr:factor=x",  "sr:factor=3,factor=3", "sr:nope=1",
-                                      "sr:factor=3,", "sr:factor=3,=2",  ":factor=3",    "sr:factor=3+",         "",
-                                      "sr:factor=99", "sr:factor=3,sigma=nan", "sr:factor=3,sigma=-1", "sr:factor=3,mode=x",
-                                      "sr:factor=3,flag=maybe", "sr:factor=3,mask=f"};
+    static const char *const bad[] = {"sr",
+                                      "sr:factor=1",
+                                      "sr:factor=x",
+                                      "sr:factor=3,factor=3",
+                                      "sr:nope=1",
+                                      "sr:factor=3,",
+                                      "sr:factor=3,=2",
+                                      ":factor=3",
+                                      "sr:factor=3+",
+                                      "",
+                                      "sr:factor=99",
+                                      "sr:factor=3,sigma=nan",
+                                      "sr:factor=3,sigma=-1",
+                                      "sr:factor=3,mode=x",
+                                      "sr:factor=3,flag=maybe",
+                                      "sr:factor=3,mask=f"};
     struct values v;
     pjd_error err;
     pjd_task_part *parts;
@@ -202,10 +214,13 @@ static void values_with_commas(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(shapes),           cmocka_unit_test(finiteness),
-        cmocka_unit_test(error_is_one_line), cmocka_unit_test(noise_is_counter_based),
+        cmocka_unit_test(shapes),
+        cmocka_unit_test(finiteness),
+        cmocka_unit_test(error_is_one_line),
+        cmocka_unit_test(noise_is_counter_based),
         cmocka_unit_test(noise_is_normal),
-        cmocka_unit_test(recorded_noise_ends), cmocka_unit_test(parameters),
+        cmocka_unit_test(recorded_noise_ends),
+        cmocka_unit_test(parameters),
         cmocka_unit_test(values_with_commas),
     };
 

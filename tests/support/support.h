@@ -17,18 +17,18 @@
 #include "projdiff/tensor.h"
 
 /* Fail unless value <= bound; prints both. */
-#define assert_at_most(value, bound)                                                                                     \
-    do {                                                                                                                 \
-        double v_ = (value), b_ = (bound);                                                                               \
-        if (!(v_ <= b_))                                                                                                 \
-            fail_msg("%s = %.9g, at most %.9g expected", #value, v_, b_);                                                \
+#define assert_at_most(value, bound)                                                                                   \
+    do {                                                                                                               \
+        double v_ = (value), b_ = (bound);                                                                             \
+        if (!(v_ <= b_))                                                                                               \
+            fail_msg("%s = %.9g, at most %.9g expected", #value, v_, b_);                                              \
     } while (0)
 
-#define assert_ok(expr, err)                                                                                             \
-    do {                                                                                                                 \
-        pjd_status s_ = (expr);                                                                                          \
-        if (s_ != PJD_OK)                                                                                                \
-            fail_msg("%s: %s", pjd_status_name(s_), (err)->text);                                                        \
+#define assert_ok(expr, err)                                                                                           \
+    do {                                                                                                               \
+        pjd_status s_ = (expr);                                                                                        \
+        if (s_ != PJD_OK)                                                                                              \
+            fail_msg("%s: %s", pjd_status_name(s_), (err)->text);                                                      \
     } while (0)
 
 /* |a - b| / |b| in the Euclidean norm; |a| when b is 0. */
@@ -51,12 +51,12 @@ float *test_npy(const char *path, pjd_shape *shape);
 /* Whole file; free() it. */
 unsigned char *test_file(const char *path, size_t *size);
 
-#define skip_without(path, name)                                                                                         \
-    do {                                                                                                                 \
-        if (!(path)) {                                                                                                   \
-            print_message("skipped: %s is not here\n", name);                                                            \
-            skip();                                                                                                      \
-        }                                                                                                                \
+#define skip_without(path, name)                                                                                       \
+    do {                                                                                                               \
+        if (!(path)) {                                                                                                 \
+            print_message("skipped: %s is not here\n", name);                                                          \
+            skip();                                                                                                    \
+        }                                                                                                              \
     } while (0)
 
 #endif

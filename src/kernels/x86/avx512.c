@@ -132,7 +132,8 @@ INLINE void tile(const size_t m, const size_t v, size_t groups, const size_t *kc
     }
 #define TILES(m) TILE(m, 1) TILE(m, 2) TILE(m, 3) TILE(m, 4)
 TILES(1)
-TILES(2) TILES(3) TILES(4) TILES(5) TILES(6)
+TILES(2)
+TILES(3) TILES(4) TILES(5) TILES(6)
 
     typedef void (*tile_fn)(size_t groups, const size_t *kc, const float *const *a, const float *b, size_t n, float *c,
                             size_t ldc, const pjd_epilogue *e);
