@@ -37,6 +37,7 @@ struct pjd_operator {
     size_t nx, ny;             /* element counts */
     size_t offset_y, offset_x; /* of result in x */
     bool linear;
+    bool project_first; /* nonlinear: the published program projects before re-noising too (phase retrieval) */
     /*
      * What the operator does per pixel and channel and sees of x directly. A solver uses it to choose rules:
      * PJD_OP_SELECT copies some elements of x (masks), PJD_OP_AVERAGE averages, PJD_OP_FILTER convolves.

@@ -164,6 +164,7 @@ static pjd_status create(const pjd_op_class *cls, const void *params, const bool
         st = pjd_op_new("phase", &table, &x, &y, false, &op, err);
     if (st != PJD_OK)
         return st;
+    op->project_first = true;
     op->priv = p = pjd_alloc_zero(1, sizeof *p);
     st = p ? PJD_OK : pjd_error_nomem(err, "phase", sizeof *p);
     if (st == PJD_OK) {

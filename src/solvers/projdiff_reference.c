@@ -92,12 +92,18 @@ static void spectral(const reference *w, const float *in, float *out, bool inver
 static pjd_status step_noise_free(reference *w, size_t step, double t, double abar)
 {
     float *x0 = w->r->x0, sa = (float)sqrt(abar), sb = (float)sqrt(1 - abar);
+    bool first = w->r->op->project_first;
     pjd_status st = draw(w, w->z, w->n);
 
+    if (st == PJD_OK && first)
+        st = draw(w, w->z, w->n); /* the one before went into a level without noise */
     if (st != PJD_OK)
         return st;
+    memcpy(w->d, x0, w->n * sizeof *x0);
+    if (first)
+        project(w, w->d, 1);
     for (size_t i = 0; i < w->n; i++)
-        w->xt[i] = sa * x0[i] + sb * w->z[i];
+        w->xt[i] = sa * w->d[i] + sb * w->z[i];
     st = pjd_solver_denoise(w->r, step, w->xt, t, w->d);
     if (st != PJD_OK)
         return st;
@@ -238,6 +244,8 @@ static pjd_status run_levels(reference *w)
 
     if (st == PJD_OK && r->sigma > 0)
         st = start_auxiliary(w, a);
+    else if (st == PJD_OK && r->op->project_first)
+        st = draw(w, w->z, w->n); /* drawn by the program and never used */
     for (size_t k = 0; k < levels && st == PJD_OK; k++) {
         double t = (double)((levels - 1 - k) * skip), abar = pjd_model_abar(r->model, t);
 
@@ -267,9 +275,6 @@ pjd_status pjd_projdiff_reference(pjd_solver_run *r)
     float *buf;
     pjd_status st;
 
-    if (!op->linear)
-        return pjd_error_set(r->err, PJD_ERR_UNSUPPORTED, "solver: --compat reference has no form for %s yet",
-                             op->name);
     if (r->model->info.timesteps < 2)
         return pjd_error_set(r->err, PJD_ERR_ARG, "solver: a model of at least 2 timesteps expected");
     floats = 3 * n + (momentum ? n : 0) + (noisy ? n : 0) + (spectral_form ? n + 2 * op->nx : 0) +

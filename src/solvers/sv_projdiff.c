@@ -8,11 +8,12 @@
  *   seen, abar >  a_i:   sqrt(abar) (x_i + k (e_i - x_i)) + sqrt(1 - abar) sqrt(1 - k) z_i      k = (1 - abar) / (abar v_i)
  *   not seen:            sqrt(abar) x_i + sqrt(1 - abar) z_i
  *
- * then x += step (D(x_t) - x), and with exact data (sigma = 0) the projection. Three forms of one step:
+ * then x += step (D(x_t) - x), and with exact data (sigma = 0) the projection. Three linear forms of one step:
  *   - one level (masks, averaging, identity): e - x on what is seen is P(x) - x, no transform needed;
  *   - spectral: one level per singular value, in the coordinates V' x;
  *   - proximal, where A A* has no closed form: x_t starts from argmin_u |u - x|^2 / (g tau^2) + |A u - y|^2 / sigma^2, where
  *     tau^2 = (1 - abar) / abar, found by conjugate gradients.
+ * Nonlinear operators have a projection only: the paper's auxiliary variable as it stands.
  */
 #include <math.h>
 #include <string.h>
@@ -33,7 +34,7 @@ typedef struct projdiff {
     size_t steps;
     double v;     /* one level: equivalent variance */
     double floor; /* spectral: singular values up to this count as unseen */
-    enum { ONE_LEVEL, SPECTRAL, PROXIMAL } form;
+    enum { ONE_LEVEL, SPECTRAL, PROXIMAL, NONLINEAR } form;
     bool first;
 } projdiff;
 
@@ -158,6 +159,27 @@ static void mix_one_level(projdiff *w, double abar)
     }
 }
 
+/* The auxiliary variable of the paper: P(sqrt(a) x + sqrt(1 - a) z'; sqrt(a) y), then noise up to the level. */
+static pjd_status mix_nonlinear(projdiff *w, double abar)
+{
+    const pjd_operator *op = w->r->op;
+    double a = w->v > 0 ? fmax(1 / (1 + w->v), abar) : 1;
+    float p = (float)sqrt(a), q = (float)sqrt(1 - a), sa = (float)sqrt(abar / a), sb = (float)sqrt(1 - abar / a);
+    pjd_status st = PJD_OK;
+
+    memcpy(w->u, w->r->x0, w->n * sizeof *w->u);
+    if (a < 1) {
+        st = pjd_noise_normal(w->r->noise, w->u, w->n, w->r->err);
+        for (size_t i = 0; i < w->n; i++)
+            w->u[i] = p * w->r->x0[i] + q * w->u[i];
+    }
+    for (size_t s = 0; s < w->r->samples; s++)
+        pjd_operator_project(op, w->u + s * op->nx, w->r->y, a, w->work);
+    for (size_t i = 0; i < w->n; i++)
+        w->xt[i] = sa * w->u[i] + sb * w->z[i];
+    return st;
+}
+
 static void mix_spectral(projdiff *w, double abar)
 {
     const pjd_operator *op = w->r->op;
@@ -227,8 +249,12 @@ static pjd_status step(projdiff *w, size_t k, double t)
         mix_spectral(w, abar);
     else if (w->form == PROXIMAL)
         mix_proximal(w, abar);
+    else if (w->form == NONLINEAR)
+        st = mix_nonlinear(w, abar);
     else
         mix_one_level(w, abar);
+    if (st != PJD_OK)
+        return st;
     st = pjd_solver_denoise(w->r, k, w->xt, t, w->d);
     if (st != PJD_OK)
         return st;
@@ -312,7 +338,9 @@ static void choose_form(projdiff *w)
             top = fmaxf(top, op->singular[i]);
         /* Exact data still carry rounding: amplifying it a thousandfold helps nobody. */
         w->floor = w->r->sigma > 0 ? 0 : 1e-3 * top;
-    } else if (!op->linear || op->kind == PJD_OP_SELECT || op->kind == PJD_OP_AVERAGE || op->kind == PJD_OP_IDENTITY) {
+    } else if (!op->linear) {
+        w->form = NONLINEAR;
+    } else if (op->kind == PJD_OP_SELECT || op->kind == PJD_OP_AVERAGE || op->kind == PJD_OP_IDENTITY) {
         w->form = ONE_LEVEL;
     } else {
         w->form = PROXIMAL;
@@ -329,7 +357,8 @@ pjd_status pjd_projdiff_run(pjd_solver_run *r, const pjd_projdiff_settings *s)
     pjd_status st;
 
     choose_form(&w);
-    w.v = w.form == ONE_LEVEL ? pjd_operator_noise_gain(op, r->sigma * r->sigma) : r->sigma * r->sigma;
+    w.v = w.form == ONE_LEVEL || w.form == NONLINEAR ? pjd_operator_noise_gain(op, r->sigma * r->sigma)
+                                                     : r->sigma * r->sigma;
     buf = pjd_alloc(floats, sizeof *buf);
     w.t = pjd_alloc(w.steps ? w.steps : 1, sizeof *w.t);
     if (!buf || !w.t || !w.steps) {

@@ -66,7 +66,7 @@ static void replay(pjd_model *m, const char *run, pjd_operator *op, double sigma
     pjd_model_unref(m);
 }
 
-static pjd_operator *linear(const char *task, const pjd_array *mask)
+static pjd_operator *make(const char *task, const pjd_array *mask)
 {
     const pjd_shape x = pjd_shape_chw(3, 32, 32);
     pjd_operator *op;
@@ -90,7 +90,7 @@ static pjd_operator *mask(const char *run)
     for (size_t i = 0; i < n; i++)
         known[(size_t)missing[i]] = 0;
     free(missing);
-    op = linear("inpaint", &a);
+    op = make("inpaint", &a);
     return op;
 }
 
@@ -98,14 +98,14 @@ static void sr4_noisefree(void **state)
 {
     pjd_model *m = open_model();
 
-    replay(m, "sr4_noisefree", linear("superres:factor=4", NULL), 0, 1.7);
+    replay(m, "sr4_noisefree", make("superres:factor=4", NULL), 0, 1.7);
 }
 
 static void sr4_noisy(void **state)
 {
     pjd_model *m = open_model();
 
-    replay(m, "sr4_noisy", linear("superres:factor=4", NULL), 0.1, 0.5);
+    replay(m, "sr4_noisy", make("superres:factor=4", NULL), 0.1, 0.5);
 }
 
 static void inp_noisefree(void **state)
@@ -120,6 +120,34 @@ static void inp_noisy(void **state)
     pjd_model *m = open_model();
 
     replay(m, "inp_noisy", mask("inp_noisy"), 0.1, 1.0);
+}
+
+static void hdr_noisefree(void **state)
+{
+    pjd_model *m = open_model();
+
+    replay(m, "hdr_noisefree", make("hdr:scale=2", NULL), 0, 2.0);
+}
+
+static void hdr_noisy(void **state)
+{
+    pjd_model *m = open_model();
+
+    replay(m, "hdr_noisy", make("hdr:scale=2", NULL), 0.1, 1.0);
+}
+
+static void phase_noisefree(void **state)
+{
+    pjd_model *m = open_model();
+
+    replay(m, "phase_noisefree", make("phase:pad=8", NULL), 0, 1.5);
+}
+
+static void phase_noisy(void **state)
+{
+    pjd_model *m = open_model();
+
+    replay(m, "phase_noisy", make("phase:pad=8", NULL), 0.1, 1.9);
 }
 
 /* ---- the program's deblurring operator, with its two faults (recordings' README) ---- */
@@ -279,6 +307,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sr4_noisefree), cmocka_unit_test(sr4_noisy),        cmocka_unit_test(inp_noisefree),
         cmocka_unit_test(inp_noisy),     cmocka_unit_test(deblur_noisefree), cmocka_unit_test(deblur_noisy),
+        cmocka_unit_test(hdr_noisefree), cmocka_unit_test(hdr_noisy),        cmocka_unit_test(phase_noisefree),
+        cmocka_unit_test(phase_noisy),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
