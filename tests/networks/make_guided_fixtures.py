@@ -171,4 +171,5 @@ def main():
             print("%s t %g: rms %.3f" % (folder, t, y.pow(2).mean().sqrt()))
 
 
-main()
+if __name__ == "__main__":
+    main()
