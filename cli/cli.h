@@ -175,6 +175,8 @@ int cli_parse(const cli_command *cmd, int argc, char **argv, void *args);
 /* "1" or "3,7": at most `max` whole numbers, not negative. Returns how many, 0 when it is no such list. */
 size_t cli_parse_list(const char *text, int *out, size_t max);
 bool cli_parse_number(const char *text, double *out);
+/* "768x512": width and height from 1 to 65536. */
+bool cli_parse_size(const char *text, size_t *w, size_t *h);
 
 void cli_help(const cli_command *cmd); /* NULL: the program's own */
 /* Hidden modes that write the man page (cmd NULL: of the program) and the shell completion. */
@@ -336,6 +338,8 @@ bool cli_progress_json(void);
 void cli_progress_start(const char *label, size_t number, size_t total);
 void cli_progress_step(size_t step, size_t steps);
 void cli_progress_clear(void); /* before anything else is written on the terminal */
+/* Seconds of a clock that only goes forward. */
+double cli_now(void);
 /* "text" as a JSON string on f. */
 void cli_json_string(FILE *f, const char *text);
 

@@ -40,24 +40,6 @@ static const cli_option options[] = {
 
 static const A defaults = {.samples = 1, .size = "64x64"};
 
-static bool parse_size(const char *text, size_t *w, size_t *h)
-{
-    char number[16];
-    size_t n = strcspn(text, "x");
-    int a, b;
-
-    if (!text[n] || n == 0 || n >= sizeof number)
-        return false;
-    memcpy(number, text, n);
-    number[n] = '\0';
-    if (cli_parse_list(number, &a, 1) != 1 || cli_parse_list(text + n + 1, &b, 1) != 1 || a < 1 || b < 1 || a > 65536 ||
-        b > 65536)
-        return false;
-    *w = (size_t)a;
-    *h = (size_t)b;
-    return true;
-}
-
 static bool on_progress(void *user, size_t step, size_t steps, const float *x0)
 {
     if (cli_interrupted())
@@ -146,7 +128,7 @@ static int run(const void *args)
 
     if (!a->output)
         return cli_error(CLI_USAGE, "-o FILE is missing: where the picture goes");
-    if (!parse_size(a->size, &w, &h))
+    if (!cli_parse_size(a->size, &w, &h))
         return cli_error(CLI_USAGE, "--size: expected WxH in pixels, found \"%.40s\"", a->size);
     if (a->samples > 1 && !cli_has_field(a->output, "{n}"))
         return cli_error(CLI_USAGE, "%ld samples need {n} in the output's name", a->samples);

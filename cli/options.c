@@ -84,6 +84,24 @@ size_t cli_parse_list(const char *text, int *out, size_t max)
     return n;
 }
 
+bool cli_parse_size(const char *text, size_t *w, size_t *h)
+{
+    char number[16];
+    size_t n = strcspn(text, "x");
+    int a, b;
+
+    if (!text[n] || n == 0 || n >= sizeof number)
+        return false;
+    memcpy(number, text, n);
+    number[n] = '\0';
+    if (cli_parse_list(number, &a, 1) != 1 || cli_parse_list(text + n + 1, &b, 1) != 1 || a < 1 || b < 1 || a > 65536 ||
+        b > 65536)
+        return false;
+    *w = (size_t)a;
+    *h = (size_t)b;
+    return true;
+}
+
 static int bad_value(const cli_option *o, const char *expected, const char *found)
 {
     return cli_error(CLI_USAGE, "--%s: expected %s, found \"%.80s\"", o->name, expected, found);

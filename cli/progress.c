@@ -13,7 +13,7 @@ static struct {
     double start, drawn;
 } state = {.mode = CLI_PROGRESS_NONE};
 
-static double now(void)
+double cli_now(void)
 {
     struct timespec t;
 
@@ -46,7 +46,7 @@ void cli_progress_start(const char *label, size_t number, size_t total)
     state.label = label;
     state.number = number;
     state.total = total;
-    state.start = now();
+    state.start = cli_now();
     state.drawn = 0;
     if (state.mode == CLI_PROGRESS_JSON) {
         fputs("{\"event\":\"start\",\"input\":", stderr);
@@ -79,7 +79,7 @@ static void draw(size_t step, size_t steps, double left)
 
 void cli_progress_step(size_t step, size_t steps)
 {
-    double t = now(), elapsed = t - state.start;
+    double t = cli_now(), elapsed = t - state.start;
     double left = step ? elapsed / (double)step * (double)(steps > step ? steps - step : 0) : 0;
 
     if (state.mode == CLI_PROGRESS_JSON) {

@@ -181,6 +181,41 @@ class Network(Case):
         self.refused(2, "network", "-i", x, "-o", out, "--t", "3", "--model-config", "nonsense=1", says="nonsense")
 
 
+class Bench(Case):
+    """What is told, not how fast it was."""
+
+    def test_lines(self):
+        r = self.good("bench", "--size", "24x16", "--rounds", "2", "-t", "1")
+        self.assertEqual(r.err, "")
+        self.assertEqual([line.split(":")[0] for line in r.text.splitlines()],
+                         ["network", "input", "precision", "threads", "planning", "one call", "activations",
+                          "packed weights", "tiles"])
+        self.assertIn("input: 1 of 24x16, 3 channel(s)\n", r.text)
+        self.assertRegex(r.text, r"(?m)^one call: [0-9.]+ ms \(median of 2; least [0-9.]+, most [0-9.]+\)$")
+        self.assertRegex(r.text, r"(?m)^activations: [0-9.]+ MiB$")
+        self.assertIn("tiles: 1\n", r.text)
+
+    def test_json(self):
+        words = ["bench", "-m", os.path.join(ROOT, "models/photo"), "--size", "40x33", "--json", "-t", "1"]
+        for rounds in (1, 2, 3):
+            b = json.loads(self.good(*words, "--rounds", rounds, "--batch", "2", "--precision", "exact").text)
+            self.assertEqual([b[k] for k in ("batch", "channels", "width", "height", "threads", "rounds", "precision",
+                                             "tiles")], [2, 3, 40, 33, 1, rounds, "exact", 1])
+            self.assertTrue(0 < b["least_ms"] <= b["median_ms"] <= b["most_ms"])
+            self.assertTrue(b["plan_ms"] > 0 and b["activation_bytes"] > 0 and b["weight_bytes"] > 0)
+            self.assertGreater(b["parameters"], 1000000)
+        b = json.loads(self.good(*words, "--rounds", 1, "--tile", "32").text)
+        self.assertGreater(b["tiles"], 1)
+
+    def test_refused(self):
+        for size in ("9", "9x", "x5", "0x5", "9x5x3", "axb"):
+            self.refused(2, "bench", "--size", size, says="--size")
+        self.refused(2, "bench", "--rounds", "0", says="--rounds")
+        self.refused(2, "bench", "--batch", "0", says="--batch")
+        self.refused(2, "bench", "model.pt", says="too many")
+        self.refused(3, "bench", "-m", self.path("none.pt"), says="none.pt")
+
+
 class Sample(Case):
     def test_sizes_seeds_and_several(self):
         self.good("sample", "--size", "9x5", "--steps", "3", "-o", self.path("a.png"))

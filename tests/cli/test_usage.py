@@ -6,7 +6,7 @@ import subprocess
 
 from support import COMMAND, Case, environment, main, projdiff
 
-COMMANDS = ["restore", "simulate", "sample", "metric", "network", "info", "list"]
+COMMANDS = ["restore", "simulate", "sample", "metric", "network", "bench", "info", "list"]
 
 
 class Help(Case):
