@@ -13,6 +13,9 @@
 /* Noise that turns a gray measurement into three channels; apart from the solver's streams, which are numbers of items. */
 #define LIFT_STREAM 0x6c69667400000000u
 
+/* Seconds below which nobody needs to be told how long a run will take. */
+#define ESTIMATE_FROM 10
+
 typedef struct file_run {
     restore_run *r;
     const cli_job *job;
@@ -30,7 +33,9 @@ typedef struct file_run {
     double sigma_low, sigma_high, sigma_model; /* user's scale, smallest and largest of the items; model's units */
     pjd_solve_report report;                   /* sums over the units; residual: the worst */
     size_t unit_index, units;
-    pjd_error saved; /* of --save-every, from inside the progress callback */
+    double first_step; /* when the first step ended */
+    bool told;         /* how long the run will take */
+    pjd_error saved;   /* of --save-every, from inside the progress callback */
 } file_run;
 
 int restore_check_mask(const restore_run *r)
@@ -273,6 +278,43 @@ static bool save_estimate(file_run *f, size_t step, const float *x0)
     return st == PJD_OK;
 }
 
+/* The most memory this program has held. */
+static double peak_resident(void)
+{
+    struct rusage u;
+
+    getrusage(RUSAGE_SELF, &u);
+    return 1024.0 * (double)u.ru_maxrss;
+}
+
+/*
+ * What is left, once, from the time of the second step: the first one also plans the network and may run it twice. By
+ * then all the memory a run needs is in use.
+ */
+static void tell_estimate(file_run *f, size_t step, size_t steps)
+{
+    size_t done = f->unit_index * steps + step, all = f->units * steps;
+    double now = cli_now(), left, mib;
+
+    if (f->told)
+        return;
+    if (step < 2) {
+        f->first_step = now;
+        return;
+    }
+    f->told = true;
+    left = (now - f->first_step) * (double)(all - done);
+    mib = peak_resident() / 1048576;
+    if (done < all && cli_progress_json())
+        fprintf(stderr, "{\"event\":\"estimate\",\"left\":%.3f,\"resident_bytes\":%.0f}\n", left, mib * 1048576);
+    else if (left >= 7200)
+        cli_say("about %.1f h left (step %zu of %zu), about %.0f MiB", left / 3600, done, all, mib);
+    else if (left >= 120)
+        cli_say("about %.0f min left (step %zu of %zu), about %.0f MiB", left / 60, done, all, mib);
+    else if (left >= ESTIMATE_FROM)
+        cli_say("about %.0f s left (step %zu of %zu), about %.0f MiB", left, done, all, mib);
+}
+
 static bool on_progress(void *user, size_t step, size_t steps, const float *x0)
 {
     file_run *f = user;
@@ -281,6 +323,7 @@ static bool on_progress(void *user, size_t step, size_t steps, const float *x0)
     if (cli_interrupted())
         return false;
     cli_progress_step(f->unit_index * steps + step, f->units * steps);
+    tell_estimate(f, step, steps);
     if (every && f->units == 1 && step < steps && step % (size_t)every == 0)
         return save_estimate(f, step, x0);
     return true;
@@ -548,13 +591,9 @@ static void print_report(const file_run *f, const char *where)
         cli_say("%.2f s, %.1f %% of it outside the network (%llu calls)", r->seconds, outside,
                 (unsigned long long)r->network_calls);
     }
-    if (cli_verbose()) {
-        struct rusage u;
-
-        getrusage(RUSAGE_SELF, &u);
+    if (cli_verbose())
         cli_say("memory: %.1f MiB for the run, %.1f MiB at most for the program", (double)r->peak_bytes / 1048576.0,
-                (double)u.ru_maxrss / 1024.0);
-    }
+                peak_resident() / 1048576.0);
     cli_say("written: %s", !strcmp(where, "-") ? "standard output" : where);
 }
 

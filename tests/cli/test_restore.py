@@ -6,8 +6,9 @@ import math
 import random
 import re
 import resource
+import subprocess
 
-from support import Case, main, npy_read, png_read, projdiff, smooth
+from support import COMMAND, Case, environment, main, npy_read, png_read, projdiff, smooth
 
 FEW = ["--steps", "2"]
 
@@ -299,10 +300,36 @@ class Reports(Case):
         kinds = [e["event"] for e in events]
         self.assertEqual(kinds.count("step"), 2)
         self.assertIn("start", kinds)
+        self.assertNotIn("estimate", kinds)  # nothing was left after the second step
         done = events[-1]
         self.assertEqual((done["event"], done["input"], done["output"], done["steps"]), ("done", a, self.path("b.png"), 2))
         r = projdiff("restore", "denoise", "-i", a, "-o", self.path("b.png"), "-m", a, "--overwrite", "--progress", "json")
         self.assertEqual((r.code, json.loads(r.err.splitlines()[-1])["event"]), (4, "error"))
+
+    def test_estimate(self):
+        a = self.png("a.png", 6, 5)
+        words = ["restore", "denoise", "-i", a, "-o", self.path("b.png"), "--overwrite", "--steps", "4"]
+        events = [json.loads(line) for line in self.good(*words, "--progress", "json").err.splitlines()]
+        kinds = [e["event"] for e in events]
+        self.assertEqual(kinds.count("estimate"), 1)
+        self.assertEqual(kinds[kinds.index("estimate") - 1:kinds.index("estimate") + 2], ["step", "estimate", "step"])
+        e = events[kinds.index("estimate")]
+        self.assertGreater(e["left"], 0)
+        self.assertGreater(e["resident_bytes"], 1 << 20)
+        self.assertEqual(events[kinds.index("estimate") - 1]["step"], 2)
+        self.assertEqual(self.good(*words, "-q").err, "")
+
+    def test_estimate_of_a_long_run(self):
+        # a thousand steps of this size take a minute or more on one core; the run is ended after a few
+        a = self.png("a.png", 160, 160)
+        p = subprocess.Popen([COMMAND, "restore", "denoise", "-i", a, "-o", self.path("b.png"), "--steps", "1000", "-t",
+                              "1"], stderr=subprocess.PIPE, env=environment())
+        self.addCleanup(p.stderr.close)
+        line = p.stderr.readline().decode()
+        p.terminate()
+        p.communicate(timeout=60)
+        self.assertRegex(line, r"^projdiff: restore: about \d[0-9.]* (s|min|h) left \(step 2 of 1000\), about \d+ MiB$")
+        self.assertEqual(p.returncode, 130)
 
     def test_bar(self):
         a = self.png("a.png", 6, 5)
