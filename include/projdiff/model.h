@@ -53,6 +53,18 @@ typedef struct pjd_model_options {
    PJD_ERR_IO: not there or unreadable; PJD_ERR_MODEL: not a usable model, with the reason. */
 PJD_API pjd_status pjd_model_open(const char *path, const pjd_model_options *opt, pjd_model **out, pjd_error *err);
 
+/* Floating-point type of a converted checkpoint. */
+typedef enum pjd_store_type { PJD_STORE_F32 = 0, PJD_STORE_F16, PJD_STORE_BF16 } pjd_store_type;
+
+/* Write the tensors of a checkpoint (what pjd_model_open takes, of any network) as one safetensors file: names without
+   wrapper prefixes, averaged weights where there are both, integers as they are, the rest rounded to nearest, ties to
+   even. `out` must not exist or be empty (PJD_ERR_EXISTS), and is gone after a failure; a process that is killed may
+   leave a file that no reader takes (see pjd_output_begin in io.h for a name to write to meanwhile). log may be NULL.
+   PJD_ERR_IO, PJD_ERR_MODEL as in pjd_model_open, their texts beginning with `path`; PJD_ERR_ARG: a value beyond the
+   type, naming the tensor; PJD_ERR_IO with another text: `out` cannot be written. */
+PJD_API pjd_status pjd_checkpoint_convert(const char *path, const char *out, pjd_store_type store, const pjd_log *log,
+                                          pjd_error *err);
+
 PJD_API pjd_model *pjd_model_ref(pjd_model *m);
 PJD_API void pjd_model_unref(pjd_model *m); /* NULL is fine */
 

@@ -9,6 +9,7 @@
 #define PJD_WEIGHTS_WEIGHTS_H
 
 #include "core/core.h"
+#include "projdiff/model.h"
 
 typedef enum pjd_dtype {
     PJD_F32 = 0,
@@ -58,6 +59,10 @@ const char *pjd_weights_config(const pjd_weights *w);
 const char *pjd_weights_scheduler_config(const pjd_weights *w);
 /* Hyper-parameters stored in the file itself as JSON text (Lightning's hyper_parameters); NULL when none. */
 const char *pjd_weights_hyper(const pjd_weights *w);
+
+/* See pjd_checkpoint_convert; who: the checkpoint's name in messages. */
+pjd_status pjd_weights_write_safetensors(const pjd_weights *w, const char *who, const char *out, pjd_store_type store,
+                                         const pjd_log *log, pjd_error *err);
 
 /* Elements as float32, contiguous; dst has the shape's count. Integers are converted by value. */
 void pjd_tensor_to_f32(const pjd_tensor *t, float *dst);
