@@ -131,12 +131,17 @@ INLINE void tile(const size_t m, const size_t v, size_t groups, const size_t *kc
         tile(m, v, groups, kc, a, b, n, c, ldc, e);                                                                    \
     }
 #define TILES(m) TILE(m, 1) TILE(m, 2) TILE(m, 3) TILE(m, 4)
+/* clang-format off: it takes these for the start of the next declaration */
 TILES(1)
 TILES(2)
-TILES(3) TILES(4) TILES(5) TILES(6)
+TILES(3)
+TILES(4)
+TILES(5)
+TILES(6)
+/* clang-format on */
 
-    typedef void (*tile_fn)(size_t groups, const size_t *kc, const float *const *a, const float *b, size_t n, float *c,
-                            size_t ldc, const pjd_epilogue *e);
+typedef void (*tile_fn)(size_t groups, const size_t *kc, const float *const *a, const float *b, size_t n, float *c,
+                        size_t ldc, const pjd_epilogue *e);
 #define ROW(m)                                                                                                         \
     {                                                                                                                  \
         tile_##m##_1, tile_##m##_2, tile_##m##_3, tile_##m##_4                                                         \
