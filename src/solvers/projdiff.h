@@ -12,8 +12,8 @@ typedef struct pjd_projdiff_settings {
     double t_end;   /* last level, likewise: the clean estimate made there is the result */
     double
         grid_power;   /* levels t_end + (t_start - t_end) u^power for u from 1 to 0: above 1 crowds them at low noise */
-    double step_high; /* step size at t_start ... */
-    double step_low;  /* ... falling to this at t = 0, linearly in sqrt(1 - abar) */
+    double step_high; /* step size where abar = 0 ... */
+    double step_low;  /* ... and where abar = 1; between them linear in sqrt(1 - abar) */
     double prior_gain; /* proximal form: g, trust in the data against the estimate so far */
     double tail;       /* noisy: share of the steps spent below the measurement's own noise level */
     bool proximal;     /* the proximal form even where levels are known */
