@@ -9,7 +9,8 @@
  * running needs, allocates nothing while running, and belongs to one thread at a time.
  *
  * Convention (variance preserving, "VP"): x_t = sqrt(abar_t) x0 + sqrt(1 - abar_t) z, z ~ N(0, I),
- * t = 0 .. T-1, abar decreasing in t (Ho et al. 2020, eq. 4).
+ * t = 0 .. T-1, abar decreasing in t (Ho et al. 2020, eq. 4). Audio priors are trained on the same thing in another
+ * scale, x = x0 + sigma z ("VE", Karras et al. 2022): every model can be asked in both.
  */
 #ifndef PROJDIFF_MODEL_H
 #define PROJDIFF_MODEL_H
@@ -81,6 +82,10 @@ typedef struct pjd_model_info {
     const char *schedule;         /* "linear 0.0001..0.02" */
     double range_low, range_high; /* range of clean data: -1, 1 for pictures; 0, 0 when unbounded */
     double sigma_scale;           /* user sigma (0..1 scale) times this is sigma in the model's units: 2 for pictures */
+    bool sequence;                /* items are [c, 1, length] (or [c, length]); `multiple` is the length's alone */
+    double sample_rate;           /* of a sequence, in Hz; 0: unknown */
+    size_t stem_count;            /* names of the channels of a music prior; 0: unnamed */
+    const char *const *stems;     /* [stem_count] "bass", "drums", ... */
     bool fixed_size;              /* the item shape is fixed (analytic priors) */
     pjd_shape item;               /* the shape when fixed */
 } pjd_model_info;
@@ -119,6 +124,11 @@ PJD_API pjd_status pjd_runner_create(pjd_model *m, size_t batch, const pjd_shape
 /* Clean estimate D(x_t, t) = E[x0 | x_t]: x and x0 are [batch, item], may be the same buffer.
    Fails only for PJD_ERR_BACKEND and PJD_ERR_NONFINITE. */
 PJD_API pjd_status pjd_runner_denoise(pjd_runner *r, const float *x, double t, float *x0, pjd_error *err);
+
+/* Clean estimate E[x0 | x] of x = x0 + sigma z in the model's units, sigma > 0: the same prior, asked in the
+   variance-exploding form. x and x0 are [batch, item], may be the same buffer. PJD_ERR_ARG for a sigma that is not a
+   finite number above 0; otherwise as pjd_runner_denoise. */
+PJD_API pjd_status pjd_runner_denoise_sigma(pjd_runner *r, const float *x, double sigma, float *x0, pjd_error *err);
 
 /* The network's raw output [batch, out_channels, h, w]; only for networks (PJD_ERR_UNSUPPORTED otherwise). */
 PJD_API pjd_status pjd_runner_raw(pjd_runner *r, const float *x, double t, float *out, pjd_error *err);

@@ -15,8 +15,13 @@ typedef struct pjd_prior_vtbl {
      */
     pjd_status (*plan)(pjd_model *m, size_t batch, const pjd_shape *item, const pjd_runner_options *opt, void **state,
                        pjd_error *err);
-    /* Clean estimate; x and x0 may be the same buffer. */
+    /* Clean estimate; x and x0 may be the same buffer, in denoise_ve too. */
     pjd_status (*denoise)(pjd_model *m, void *state, const float *x, double t, double abar, float *x0, pjd_error *err);
+    /*
+     * Clean estimate of x = x0 + sigma z (variance exploding). A prior has this, `denoise`, or both; the runner serves the
+     * missing one by rescaling, since x / sqrt(1 + sigma^2) is the VP sample of abar = 1 / (1 + sigma^2). sigma > 0.
+     */
+    pjd_status (*denoise_ve)(pjd_model *m, void *state, const float *x, double sigma, float *x0, pjd_error *err);
     /* Raw network output; NULL when not a network. */
     pjd_status (*raw)(pjd_model *m, void *state, const float *x, double t, float *out, pjd_error *err);
     /* Bytes of activations a plan of this size would need, without making it; NULL: 0. */
@@ -55,5 +60,13 @@ pjd_status pjd_schedule_betas(const char *name, double b0, double b1, size_t cou
    sqrt(abar) x - sqrt(1-abar) v. pred has `stride` elements per item (learned variance: the first n are used), x n. */
 void pjd_prediction_to_x0(pjd_prediction kind, size_t batch, size_t n, size_t stride, const float *x, const float *pred,
                           double abar, float *x0);
+
+/* The preconditioning of Karras et al. 2022 (table 1, "EDM"): D(x; sigma) = c_skip x + c_out F(c_in x; c_noise). */
+typedef struct pjd_edm {
+    double c_skip, c_out, c_in, c_noise;
+} pjd_edm;
+pjd_edm pjd_edm_coefficients(double sigma, double sigma_data);
+/* x0 = c_skip x + c_out f for n elements; x0 may be x or f. clip: to [-1, 1] afterwards. */
+void pjd_edm_to_x0(const pjd_edm *e, size_t n, const float *x, const float *f, bool clip, float *x0);
 
 #endif

@@ -102,6 +102,9 @@ void pjd_network_free(pjd_network *net)
     for (size_t i = 0; i < net->detail_count; i++)
         pjd_free(net->details[i]);
     pjd_free(net->details);
+    for (size_t i = 0; i < net->stem_count; i++)
+        pjd_free(net->stems[i]);
+    pjd_free(net->stems);
     pjd_free(net->betas);
     pjd_net_tensors_free(net->tensors);
     pjd_free(net->priv);

@@ -40,8 +40,18 @@ struct pjd_network {
     char schedule[96];
     double time_scale; /* the network sees t times this (1000/T where the original rescales) */
     bool center_input; /* the network sees 2 x - 1 */
-    bool conditional;  /* needs more than x_t (an upsampler's low-resolution picture): only raw runs */
-    char **details;    /* owned lines */
+    bool sequence;     /* 1-D: items are [c, 1, length], `multiple` is the length's */
+    /* Above 0: the network is the F of Karras et al.'s preconditioning and is told c_noise = ln(sigma)/4 times time_scale;
+       betas are then only how VP solvers ask it. */
+    double sigma_data;
+    bool clip;          /* EDM: the clean estimate is clamped to [-1, 1] */
+    double sigma_scale; /* see pjd_model_info; 0: 2, of pictures */
+    double range;       /* clean data lie in -range .. range; 0: 1 */
+    double sample_rate; /* Hz; 0: unknown */
+    char **stems;       /* owned names */
+    size_t stem_count;
+    bool conditional; /* needs more than x_t (an upsampler's low-resolution picture): only raw runs */
+    char **details;   /* owned lines */
     size_t detail_count;
     pjd_net_tensors *tensors; /* owned: every tensor of the network and where it lies */
     void *priv;               /* owned by the class; freed with pjd_free after destroy */

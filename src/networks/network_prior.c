@@ -18,6 +18,7 @@ typedef struct state {
     int *classes;          /* [batch] or NULL */
     float *raw;            /* [batch, out] */
     float *centred;        /* [batch, in], for networks that want 2 x - 1 */
+    float *scaled;         /* [batch, in], c_in x of a preconditioned network */
 } state;
 
 static void state_destroy(state *s)
@@ -29,6 +30,7 @@ static void state_destroy(state *s)
     pjd_free(s->classes);
     pjd_free(s->raw);
     pjd_free(s->centred);
+    pjd_free(s->scaled);
     pjd_free(s);
 }
 
@@ -44,6 +46,11 @@ static pjd_status check_item(const pjd_network *net, const pjd_shape *item, pjd_
     if (item->rank != 3 || item->dim[0] != net->in_channels)
         return pjd_error_set(err, PJD_ERR_SHAPE, "%s: items of %zu channels, height and width expected, found %s",
                              net->family, net->in_channels, pjd_shape_text(item, text, sizeof text));
+    if (net->sequence ? item->dim[1] != 1 || item->dim[2] == 0 || item->dim[2] % net->multiple != 0 : false)
+        return pjd_error_set(err, PJD_ERR_SHAPE, "%s: a length that is a multiple of %zu expected, found %s",
+                             net->family, net->multiple, pjd_shape_text(item, text, sizeof text));
+    if (net->sequence)
+        return PJD_OK;
     if (item->dim[1] == 0 || item->dim[2] == 0 || item->dim[1] % net->multiple != 0 ||
         item->dim[2] % net->multiple != 0)
         return pjd_error_set(err, PJD_ERR_SHAPE, "%s: height and width expected to be multiples of %zu, found %s",
@@ -94,7 +101,9 @@ static pjd_status make_buffers(const pjd_network *net, state *s, size_t batch, c
     s->raw = pjd_alloc(out_all, sizeof *s->raw);
     s->classes = classes ? pjd_alloc(batch, sizeof *s->classes) : NULL;
     s->centred = net->center_input ? pjd_alloc(in_all, sizeof *s->centred) : NULL;
-    if (!s->t || !s->raw || (classes && !s->classes) || (net->center_input && !s->centred))
+    s->scaled = net->sigma_data > 0 ? pjd_alloc(in_all, sizeof *s->scaled) : NULL;
+    if (!s->t || !s->raw || (classes && !s->classes) || (net->center_input && !s->centred) ||
+        (net->sigma_data > 0 && !s->scaled))
         return pjd_error_nomem(err, net->family, (in_all + out_all) * sizeof(float));
     if (classes)
         memcpy(s->classes, classes, batch * sizeof *classes);
@@ -170,6 +179,22 @@ static pjd_status prior_denoise(pjd_model *m, void *v, const float *x, double t,
     return st;
 }
 
+static pjd_status prior_denoise_ve(pjd_model *m, void *v, const float *x, double sigma, float *x0, pjd_error *err)
+{
+    const pjd_network *net = ((prior *)m->priv)->net;
+    pjd_edm e = pjd_edm_coefficients(sigma, net->sigma_data);
+    state *s = v;
+    pjd_status st;
+
+    for (size_t i = 0; i < s->batch * s->in; i++)
+        s->scaled[i] = (float)e.c_in * x[i];
+    st = prior_raw(m, v, s->scaled, e.c_noise, s->raw, err);
+    if (st == PJD_OK)
+        for (size_t b = 0; b < s->batch; b++)
+            pjd_edm_to_x0(&e, s->in, x + b * s->in, s->raw + b * s->out, net->clip, x0 + b * s->in);
+    return st;
+}
+
 static size_t prior_plan_bytes(pjd_model *m, size_t batch, const pjd_shape *item)
 {
     const pjd_network *net = ((prior *)m->priv)->net;
@@ -209,6 +234,17 @@ static const pjd_prior_vtbl network_prior = {
     .destroy = prior_destroy,
 };
 
+/* Of a preconditioned network: the same, asked by sigma. */
+static const pjd_prior_vtbl edm_prior = {
+    .plan = prior_plan,
+    .denoise_ve = prior_denoise_ve,
+    .raw = prior_raw,
+    .plan_bytes = prior_plan_bytes,
+    .state_stats = prior_state_stats,
+    .state_free = prior_state_free,
+    .destroy = prior_destroy,
+};
+
 static void fill_info(pjd_model_info *i, const pjd_network *net, const pjd_weights *w)
 {
     i->family = net->family;
@@ -219,9 +255,14 @@ static void fill_info(pjd_model_info *i, const pjd_network *net, const pjd_weigh
     i->multiple = net->multiple;
     i->num_classes = net->num_classes;
     i->prediction = net->prediction;
-    i->range_low = -1;
-    i->range_high = 1;
-    i->sigma_scale = 2; /* pictures: 0..1 to the user, -1..1 to the network */
+    i->range_high = net->range > 0 ? net->range : 1;
+    i->range_low = -i->range_high;
+    /* pictures: 0..1 to the user, -1..1 to the network */
+    i->sigma_scale = net->sigma_scale > 0 ? net->sigma_scale : 2;
+    i->sequence = net->sequence;
+    i->sample_rate = net->sample_rate;
+    i->stem_count = net->stem_count;
+    i->stems = (const char *const *)net->stems;
 }
 
 pjd_status pjd_network_model(pjd_network *net, pjd_weights *w, pjd_model **out, pjd_error *err)
@@ -237,7 +278,8 @@ pjd_status pjd_network_model(pjd_network *net, pjd_weights *w, pjd_model **out, 
         return pjd_error_nomem(err, "model", sizeof *p);
     }
     *p = (prior){net, w};
-    st = pjd_model_new(&network_prior, net->betas, net->timesteps, net->schedule, &m, err);
+    st = pjd_model_new(net->sigma_data > 0 ? &edm_prior : &network_prior, net->betas, net->timesteps, net->schedule, &m,
+                       err);
     if (st != PJD_OK) {
         pjd_network_free(net);
         pjd_weights_free(w);

@@ -5,6 +5,7 @@
  * linear ramps. Tiling each evaluation (not each restoration) keeps one global picture through all the steps, so that
  * tiles cannot disagree about what they invent (Bar-Tal et al. 2023, "MultiDiffusion").
  */
+#include <math.h>
 #include <string.h>
 
 #include "core/prior.h"
@@ -133,6 +134,9 @@ static pjd_status check_item(const pjd_model *m, size_t batch, const pjd_shape *
     if (m->info.in_channels && (item->rank != 3 || item->dim[0] != m->info.in_channels))
         return pjd_error_set(err, PJD_ERR_SHAPE, "runner: the model takes items of %zu channels, found %s",
                              m->info.in_channels, pjd_shape_text(item, found, sizeof found));
+    if (m->info.sequence && item->dim[1] != 1)
+        return pjd_error_set(err, PJD_ERR_SHAPE, "runner: the model takes sequences, [channels, 1, length], found %s",
+                             pjd_shape_text(item, found, sizeof found));
     return PJD_OK;
 }
 
@@ -162,10 +166,15 @@ pjd_status pjd_runner_create(pjd_model *m, size_t batch, const pjd_shape *item, 
 {
     pjd_runner_options o = opt ? *opt : (pjd_runner_options){0};
     pjd_runner *r;
-    pjd_shape planned = *item;
+    pjd_shape planned = *item, sequence;
     pjd_status st;
 
     *out = NULL;
+    if (m->info.sequence && item->rank == 2) {
+        planned = pjd_shape_chw(item->dim[0], 1, item->dim[1]);
+        item = &sequence;
+        sequence = planned;
+    }
     st = check_item(m, batch, item, err);
     if (st != PJD_OK)
         return st;
@@ -187,12 +196,16 @@ pjd_status pjd_runner_create(pjd_model *m, size_t batch, const pjd_shape *item, 
     } else {
         size_t tile = o.tile;
 
-        if (tile == 0)
+        if (m->info.sequence) {
+            if (tile && tile < m->info.multiple)
+                tile = m->info.multiple;
+        } else if (tile == 0)
             tile = choose_tile(m, batch, item, o.exact_size, o.memory_limit ? o.memory_limit : DEFAULT_MEMORY);
         else if (tile < SMALLEST_SIDE)
             tile = SMALLEST_SIDE;
         r->channels = item->dim[0];
-        r->y = make_axis(item->dim[1], tile, m->info.multiple, o.exact_size);
+        r->y = make_axis(item->dim[1], m->info.sequence ? 0 : tile, m->info.sequence ? 1 : m->info.multiple,
+                         o.exact_size);
         r->x = make_axis(item->dim[2], tile, m->info.multiple, o.exact_size);
         planned = pjd_shape_chw(item->dim[0], r->y.tile, r->x.tile);
         if (r->y.count * r->x.count > 1)
@@ -297,17 +310,24 @@ static void crop(const pjd_runner *r, const float *tile, float *x0)
                    r->x.size * sizeof *x0);
 }
 
-static pjd_status call(pjd_runner *r, const float *x, double t, double abar, float *x0, pjd_error *err)
+/* What the level of an evaluation is: t and abar for a prior's `denoise`, sigma for its `denoise_ve`. */
+typedef struct level {
+    double t, abar, sigma;
+    bool ve;
+} level;
+
+static pjd_status call(pjd_runner *r, const float *x, const level *l, float *x0, pjd_error *err)
 {
     double start = pjd_now();
-    pjd_status st = r->m->v->denoise(r->m, r->state, x, t, abar, x0, err);
+    pjd_status st = l->ve ? r->m->v->denoise_ve(r->m, r->state, x, l->sigma, x0, err)
+                          : r->m->v->denoise(r->m, r->state, x, l->t, l->abar, x0, err);
 
     r->stats.calls++;
     r->stats.seconds += pjd_now() - start;
     return st;
 }
 
-static pjd_status run_tiles(pjd_runner *r, const float *x, double t, double abar, float *x0, pjd_error *err)
+static pjd_status run_tiles(pjd_runner *r, const float *x, const level *l, float *x0, pjd_error *err)
 {
     size_t area = r->y.size * r->x.size;
 
@@ -318,7 +338,7 @@ static pjd_status run_tiles(pjd_runner *r, const float *x, double t, double abar
             pjd_status st;
 
             gather(r, x, ty, tx);
-            st = call(r, r->in, t, abar, r->out, err);
+            st = call(r, r->in, l, r->out, err);
             if (st != PJD_OK)
                 return st;
             scatter(r, r->out, ty, tx);
@@ -329,23 +349,63 @@ static pjd_status run_tiles(pjd_runner *r, const float *x, double t, double abar
     return PJD_OK;
 }
 
-pjd_status pjd_runner_denoise(pjd_runner *r, const float *x, double t, float *x0, pjd_error *err)
+static pjd_status evaluate(pjd_runner *r, const float *x, const level *l, float *x0, pjd_error *err)
 {
-    double abar = pjd_model_abar(r->m, t);
     pjd_status st;
 
-    if (r->sum) {
-        st = run_tiles(r, x, t, abar, x0, err);
-    } else if (r->in) {
-        gather(r, x, 0, 0);
-        st = call(r, r->in, t, abar, r->out, err);
-        if (st == PJD_OK)
-            crop(r, r->out, x0);
-    } else {
-        st = call(r, x, t, abar, x0, err);
+    if (r->sum)
+        return run_tiles(r, x, l, x0, err);
+    if (!r->in)
+        return call(r, x, l, x0, err);
+    gather(r, x, 0, 0);
+    st = call(r, r->in, l, r->out, err);
+    if (st == PJD_OK)
+        crop(r, r->out, x0);
+    return st;
+}
+
+/* x0 serves as the rescaled input: an evaluation may work in place. */
+static const float *rescaled(const pjd_runner *r, const float *x, double factor, float *x0)
+{
+    size_t n = r->batch * r->n;
+
+    for (size_t i = 0; i < n; i++)
+        x0[i] = (float)(factor * x[i]);
+    return x0;
+}
+
+pjd_status pjd_runner_denoise(pjd_runner *r, const float *x, double t, float *x0, pjd_error *err)
+{
+    level l = {.t = t, .abar = pjd_model_abar(r->m, t)};
+    pjd_status st;
+
+    if (!r->m->v->denoise) {
+        l.sigma = sqrt((1 - l.abar) / l.abar);
+        l.ve = true;
+        x = rescaled(r, x, 1 / sqrt(l.abar), x0);
     }
+    st = evaluate(r, x, &l, x0, err);
     if (st == PJD_OK && !pjd_all_finite(x0, r->batch * r->n))
         st = pjd_error_set(err, PJD_ERR_NONFINITE, "model: the clean estimate at t = %g is not finite", t);
+    return st;
+}
+
+pjd_status pjd_runner_denoise_sigma(pjd_runner *r, const float *x, double sigma, float *x0, pjd_error *err)
+{
+    level l = {.sigma = sigma, .ve = true};
+    pjd_status st;
+
+    if (!(sigma > 0) || !isfinite(sigma))
+        return pjd_error_set(err, PJD_ERR_ARG, "runner: a noise level above 0 expected, found %g", sigma);
+    if (!r->m->v->denoise_ve) {
+        l.ve = false;
+        l.abar = 1 / (1 + sigma * sigma);
+        l.t = pjd_model_t_of_abar(r->m, l.abar);
+        x = rescaled(r, x, 1 / sqrt(1 + sigma * sigma), x0);
+    }
+    st = evaluate(r, x, &l, x0, err);
+    if (st == PJD_OK && !pjd_all_finite(x0, r->batch * r->n))
+        st = pjd_error_set(err, PJD_ERR_NONFINITE, "model: the clean estimate at sigma = %g is not finite", sigma);
     return st;
 }
 

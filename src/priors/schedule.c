@@ -46,6 +46,27 @@ pjd_status pjd_schedule_betas(const char *name, double b0, double b1, size_t cou
     return PJD_OK;
 }
 
+pjd_edm pjd_edm_coefficients(double sigma, double sigma_data)
+{
+    double d2 = sigma_data * sigma_data, v = sigma * sigma + d2;
+
+    return (pjd_edm){
+        .c_skip = d2 / v, .c_out = sigma * sigma_data / sqrt(v), .c_in = 1 / sqrt(v), .c_noise = log(sigma) / 4};
+}
+
+void pjd_edm_to_x0(const pjd_edm *e, size_t n, const float *x, const float *f, bool clip, float *x0)
+{
+    float skip = (float)e->c_skip, out = (float)e->c_out;
+
+#pragma omp parallel for schedule(static) if (n > 65536)
+    for (size_t i = 0; i < n; i++) {
+        float v = skip * x[i] + out * f[i];
+
+        /* Written so that NaN passes through and is found. */
+        x0[i] = clip && v > 1 ? 1 : clip && v < -1 ? -1 : v;
+    }
+}
+
 void pjd_prediction_to_x0(pjd_prediction kind, size_t batch, size_t n, size_t stride, const float *x, const float *pred,
                           double abar, float *x0)
 {

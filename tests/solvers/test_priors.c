@@ -62,6 +62,84 @@ static void predictions(void **state)
     assert_at_most(test_max_abs(x0, x, 6), 0);
 }
 
+/* Asked by sigma: the Gaussian's closed form mean + v/(v + sigma^2) (x - mean), from a prior that knows abar only; and a
+   prior that knows sigma only, asked by t. */
+static pjd_status ve_plan(pjd_model *m, size_t batch, const pjd_shape *item, const pjd_runner_options *opt, void **s,
+                          pjd_error *err)
+{
+    return PJD_OK;
+}
+
+static pjd_status ve_denoise(pjd_model *m, void *state, const float *x, double sigma, float *x0, pjd_error *err)
+{
+    for (int i = 0; i < 6; i++) /* N(0.2, 0.3) per element */
+        x0[i] = (float)(0.2 + 0.3 / (0.3 + sigma * sigma) * (x[i] - 0.2));
+    return PJD_OK;
+}
+
+static void exploding(void **state)
+{
+    static const pjd_prior_vtbl ve = {.plan = ve_plan, .denoise_ve = ve_denoise};
+    const pjd_shape item = pjd_shape_chw(1, 2, 3);
+    float mean[6], var[6], x[6], a[6], b[6];
+    pjd_model *g, *m;
+    pjd_runner *rg, *rm;
+    pjd_error err;
+
+    test_random(x, 6, 9);
+    for (int i = 0; i < 6; i++) {
+        mean[i] = 0.2f;
+        var[i] = 0.3f;
+    }
+    assert_ok(pjd_model_gaussian(&item, mean, var, NULL, &g, &err), &err);
+    assert_ok(pjd_model_new(&ve, NULL, 0, NULL, &m, &err), &err);
+    assert_ok(pjd_runner_create(g, 1, &item, NULL, &rg, &err), &err);
+    assert_ok(pjd_runner_create(m, 1, &item, NULL, &rm, &err), &err);
+    for (double sigma = 1e-4; sigma < 100; sigma *= 3) {
+        assert_ok(pjd_runner_denoise_sigma(rg, x, sigma, a, &err), &err);
+        assert_ok(pjd_runner_denoise_sigma(rm, x, sigma, b, &err), &err);
+        assert_at_most(test_max_abs(a, b, 6), 2e-6); /* rounding of x / sqrt(1 + sigma^2) */
+    }
+    for (double t = 0; t < 1000; t += 111) {
+        assert_ok(pjd_runner_denoise(rg, x, t, a, &err), &err);
+        assert_ok(pjd_runner_denoise(rm, x, t, b, &err), &err);
+        assert_at_most(test_max_abs(a, b, 6), 2e-6);
+        memcpy(b, x, sizeof b); /* in place */
+        assert_ok(pjd_runner_denoise(rm, b, t, b, &err), &err);
+        assert_at_most(test_max_abs(a, b, 6), 2e-6);
+    }
+    assert_int_equal(pjd_runner_denoise_sigma(rg, x, 0, a, &err), PJD_ERR_ARG);
+    assert_int_equal(pjd_runner_denoise_sigma(rg, x, NAN, a, &err), PJD_ERR_ARG);
+    assert_int_equal(pjd_runner_denoise_sigma(rg, x, INFINITY, a, &err), PJD_ERR_ARG);
+    pjd_runner_free(rg);
+    pjd_runner_free(rm);
+    pjd_model_unref(g);
+    pjd_model_unref(m);
+}
+
+/* Values of the document of the published program, sigma_data 0.2. */
+static void preconditioning(void **state)
+{
+    static const double want[3][5] = {{1, 0.0384615385, 0.1961161351, 0.9805806757, 0},
+                                      {0.1, 0.8, 0.0894427191, 4.4721359550, -0.5756462733},
+                                      {1e-4, 0.99999975, 9.99999875e-05, 4.999999375, -2.302585093}};
+    float x[3] = {0.5f, 30, -30}, f[3] = {1, 1, 1};
+
+    for (int i = 0; i < 3; i++) {
+        pjd_edm e = pjd_edm_coefficients(want[i][0], 0.2);
+
+        assert_at_most(fabs(e.c_skip - want[i][1]), 1e-9);
+        assert_at_most(fabs(e.c_out - want[i][2]), 1e-9);
+        assert_at_most(fabs(e.c_in - want[i][3]), 1e-9);
+        assert_at_most(fabs(e.c_noise - want[i][4]), 1e-9);
+    }
+    pjd_edm e = pjd_edm_coefficients(1, 0.2);
+    pjd_edm_to_x0(&e, 3, x, f, true, f);
+    assert_at_most(fabs(f[0] - 0.2153469), 1e-6);
+    assert_at_most(fabs(f[1] - 1), 0);
+    assert_at_most(fabs(f[2] + 0.95773), 1e-4);
+}
+
 /* A mixture of one component is a Gaussian; two far apart components pick the near one. */
 static void analytic(void **state)
 {
@@ -214,8 +292,10 @@ static void nonfinite_is_an_error(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(schedules),       cmocka_unit_test(predictions),       cmocka_unit_test(analytic),
-        cmocka_unit_test(runner_any_size), cmocka_unit_test(runner_exact_size), cmocka_unit_test(nonfinite_is_an_error),
+        cmocka_unit_test(schedules),         cmocka_unit_test(predictions),
+        cmocka_unit_test(exploding),         cmocka_unit_test(preconditioning),
+        cmocka_unit_test(analytic),          cmocka_unit_test(runner_any_size),
+        cmocka_unit_test(runner_exact_size), cmocka_unit_test(nonfinite_is_an_error),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
