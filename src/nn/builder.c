@@ -152,6 +152,36 @@ pjd_nn_value pjd_nn_class_embedding(pjd_nn_builder *b, const float *table, size_
     return append(b, &r, 1, 1, c);
 }
 
+pjd_nn_value pjd_nn_class_linear(pjd_nn_builder *b, const float *weight, const float *bias, double factor,
+                                 size_t classes, size_t c)
+{
+    pjd_nn_value v;
+
+    if (!isfinite(factor) && b->error.code == PJD_OK)
+        return FAIL(b, PJD_ERR_ARG, "class embedding: expected a finite factor, found %g", factor);
+    v = pjd_nn_class_embedding(b, weight, classes, c);
+    if (v != PJD_NN_NONE) {
+        b->recs[b->rec_count - 1].bias = bias;
+        b->recs[b->rec_count - 1].real = factor;
+        b->recs[b->rec_count - 1].flip = true;
+    }
+    return v;
+}
+
+pjd_nn_value pjd_nn_fourier_embedding(pjd_nn_builder *b, const float *frequencies, size_t half, bool with_t)
+{
+    nn_rec r = record(NN_FOURIER, PJD_NN_NONE);
+
+    if (b->error.code != PJD_OK)
+        return PJD_NN_NONE;
+    if (!frequencies || half == 0 || half > DIM_MAX / 4)
+        return FAIL(b, PJD_ERR_ARG, "fourier embedding: expected 1 .. %zu frequencies, found %zu", DIM_MAX / 4, half);
+    r.weight = frequencies;
+    r.dim = half;
+    r.flip = with_t;
+    return append(b, &r, 1, 1, 2 * half + with_t);
+}
+
 /* Positions of a convolution along one axis; 0 when the kernel does not fit. */
 static size_t conv_extent(size_t n, size_t before, size_t after, size_t k, size_t stride)
 {
@@ -253,6 +283,52 @@ pjd_nn_value pjd_nn_group_norm(pjd_nn_builder *b, pjd_nn_value x, size_t groups,
     return append(b, &r, s->h, s->w, s->c);
 }
 
+pjd_nn_value pjd_nn_rms_norm(pjd_nn_builder *b, pjd_nn_value x, const float *gamma, pjd_nn_value modulation,
+                             pjd_act act)
+{
+    const nn_shape *s = operand(b, NN_RMS, x), *m;
+    nn_rec r = record(NN_RMS, x);
+
+    if (!s)
+        return PJD_NN_NONE;
+    if (!gamma || !act_known(act))
+        return FAIL(b, PJD_ERR_ARG, "rms norm: expected weights and a known activation, found %d", (int)act);
+    if (modulation != PJD_NN_NONE) {
+        m = operand(b, NN_RMS, modulation);
+        if (!m)
+            return PJD_NN_NONE;
+        if (m->h != 1 || m->w != 1 || m->c != 2 * s->c)
+            return FAIL(b, PJD_ERR_SHAPE, "rms norm: expected a modulation of 1 x 1 x %zu, found %zu x %zu x %zu",
+                        2 * s->c, m->h, m->w, m->c);
+        r.in[NN_MODULATION] = modulation;
+    }
+    r.weight = gamma;
+    r.act = act;
+    return append(b, &r, s->h, s->w, s->c);
+}
+
+pjd_nn_value pjd_nn_fir(pjd_nn_builder *b, pjd_nn_value x, const float *filter, size_t n, size_t pad, bool up)
+{
+    const nn_shape *s = operand(b, NN_FIR, x);
+    nn_rec r = record(NN_FIR, x);
+    size_t h, w;
+
+    if (!s)
+        return PJD_NN_NONE;
+    if (!filter || n < 2 || n > 16 || n % 2 != 0 || pad >= n || (up && pad != n / 2 - 1))
+        return FAIL(b, PJD_ERR_ARG, "fir: expected a filter of 2, 4 .. 16 taps, found %zu with padding %zu", n, pad);
+    h = up ? 2 * s->h : conv_extent(s->h, pad, pad, n, 2);
+    w = up ? 2 * s->w : conv_extent(s->w, pad, pad, n, 2);
+    if (h == 0 || w == 0)
+        return FAIL(b, PJD_ERR_SHAPE, "fir: a filter of %zu does not fit into %zu x %zu with its padding", n, s->h,
+                    s->w);
+    r.weight = filter;
+    r.dim = n;
+    r.pad_top = r.pad_left = pad;
+    r.up = up;
+    return append(b, &r, h, w, s->c);
+}
+
 pjd_nn_value pjd_nn_concat(pjd_nn_builder *b, pjd_nn_value a, pjd_nn_value b2)
 {
     const nn_shape *s = operand(b, NN_CONCAT, a), *s2 = operand(b, NN_CONCAT, b2);
@@ -333,10 +409,30 @@ pjd_nn_value pjd_nn_activation(pjd_nn_builder *b, pjd_nn_value x, pjd_act act)
     return append(b, &r, s->h, s->w, s->c);
 }
 
-pjd_nn_value pjd_nn_attention(pjd_nn_builder *b, const pjd_nn_attn *p)
+pjd_nn_value pjd_nn_memory(pjd_nn_builder *b, pjd_nn_value x, const float *memory, size_t n, size_t heads, size_t dim,
+                           bool last)
 {
-    const nn_shape *q = operand(b, NN_ATTN, p->q), *k = operand(b, NN_ATTN, p->k), *v = operand(b, NN_ATTN, p->v);
-    nn_rec r = record(NN_ATTN, p->q);
+    const nn_shape *s = operand(b, NN_MEMORY, x);
+    nn_rec r = record(NN_MEMORY, x);
+
+    if (!s)
+        return PJD_NN_NONE;
+    if (!memory || n == 0 || n > DIM_MAX || heads == 0 || dim == 0 || heads > DIM_MAX || dim > DIM_MAX)
+        return FAIL(b, PJD_ERR_ARG, "memory: expected positions, heads and a head width, found %zu, %zu, %zu", n, heads,
+                    dim);
+    if (s->c != 3 * heads * dim)
+        return FAIL(b, PJD_ERR_SHAPE, "memory: expected 3 x %zu channels, found %zu", heads * dim, s->c);
+    r.weight = memory;
+    r.groups = n;
+    r.dim = dim;
+    r.flip = last;
+    return append(b, &r, 1, n + s->h * s->w, 2 * heads * dim);
+}
+
+static pjd_nn_value attention(pjd_nn_builder *b, nn_op op, const pjd_nn_attn *p)
+{
+    const nn_shape *q = operand(b, op, p->q), *k = operand(b, op, p->k), *v = operand(b, op, p->v);
+    nn_rec r = record(op, p->q);
     size_t c;
 
     if (!q || !k || !v)
@@ -361,4 +457,14 @@ pjd_nn_value pjd_nn_attention(pjd_nn_builder *b, const pjd_nn_attn *p)
     r.dim = p->head_dim;
     r.real = p->scale;
     return append(b, &r, q->h, q->w, c);
+}
+
+pjd_nn_value pjd_nn_attention(pjd_nn_builder *b, const pjd_nn_attn *p)
+{
+    return attention(b, NN_ATTN, p);
+}
+
+pjd_nn_value pjd_nn_linear_attention(pjd_nn_builder *b, const pjd_nn_attn *p)
+{
+    return attention(b, NN_LINATTN, p);
 }

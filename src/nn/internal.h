@@ -19,6 +19,11 @@ typedef enum nn_op {
     NN_UP,
     NN_ACT,
     NN_ATTN,
+    NN_FOURIER,
+    NN_RMS,
+    NN_FIR,
+    NN_MEMORY,
+    NN_LINATTN,
     NN_MOMENTS, /* what is left of a norm that a convolution applies to its input: per channel mean, scale, offset */
     NN_OPS
 } nn_op;
@@ -51,11 +56,11 @@ typedef struct nn_rec {
     bool up;
     pjd_act act;
     pjd_act pre;   /* conv with NN_AFFINE: after the affine map of the input */
-    size_t groups; /* norm; attention: heads; class: rows of the table */
+    size_t groups; /* norm; attention: heads; class: rows of the table; memory: positions */
     size_t dim;    /* of a head */
     size_t offset[NN_INS];
     double real; /* eps, factor, scale or shift */
-    bool flip;
+    bool flip;   /* time: cosines first; fourier: t itself first; class: a transposed table; memory: positions last */
 } nn_rec;
 
 struct pjd_nn_builder {
@@ -153,7 +158,8 @@ typedef struct nn_class {
 
 extern const nn_class pjd_nn_class_input, pjd_nn_class_time, pjd_nn_class_label, pjd_nn_class_conv, pjd_nn_class_norm,
     pjd_nn_class_concat, pjd_nn_class_add, pjd_nn_class_scale, pjd_nn_class_pool, pjd_nn_class_up, pjd_nn_class_act,
-    pjd_nn_class_attn, pjd_nn_class_moments;
+    pjd_nn_class_attn, pjd_nn_class_moments, pjd_nn_class_fourier, pjd_nn_class_rms, pjd_nn_class_fir,
+    pjd_nn_class_memory, pjd_nn_class_linattn;
 /* By nn_op. */
 extern const nn_class *const pjd_nn_classes[NN_OPS];
 

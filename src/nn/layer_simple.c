@@ -87,6 +87,38 @@ static pjd_status run_time(pjd_nn_plan *p, nn_step *s, pjd_error *err)
 
 const nn_class pjd_nn_class_time = {.name = "time embedding", .run = run_time};
 
+static pjd_status prepare_fourier(pjd_nn_plan *p, nn_step *s, pjd_error *err)
+{
+    s->priv = pjd_nn_weights(p, s->rec.dim);
+    if (!s->priv)
+        return pjd_error_nomem(err, "fourier embedding", s->rec.dim * sizeof(float));
+    memcpy(s->priv, s->rec.weight, s->rec.dim * sizeof(float));
+    return PJD_OK;
+}
+
+static pjd_status run_fourier(pjd_nn_plan *p, nn_step *s, pjd_error *err)
+{
+    const float *f = s->priv, pi = 3.14159265358979f;
+    size_t half = s->rec.dim;
+
+    for (size_t b = 0; b < p->batch; b++) {
+        float *out = s->out.seg[0].p + b * s->out.s.c;
+
+        if (s->rec.flip)
+            *out++ = p->t[b];
+        for (size_t k = 0; k < half; k++) {
+            /* in float32 and the original libraries' order: with a large angle its rounding shows in the result */
+            float angle = s->rec.flip ? p->t[b] * f[k] * 2.0f * pi : p->t[b] * (2.0f * pi * f[k]);
+
+            out[k] = sinf(angle);
+            out[half + k] = cosf(angle);
+        }
+    }
+    return PJD_OK;
+}
+
+const nn_class pjd_nn_class_fourier = {.name = "fourier embedding", .prepare = prepare_fourier, .run = run_fourier};
+
 static pjd_status prepare_label(pjd_nn_plan *p, nn_step *s, pjd_error *err)
 {
     size_t n = s->rec.groups * s->out.s.c;
@@ -94,7 +126,14 @@ static pjd_status prepare_label(pjd_nn_plan *p, nn_step *s, pjd_error *err)
     s->priv = pjd_nn_weights(p, n);
     if (!s->priv)
         return pjd_error_nomem(err, "class embedding", n * sizeof(float));
-    memcpy(s->priv, s->rec.weight, n * sizeof(float));
+    if (!s->rec.flip) {
+        memcpy(s->priv, s->rec.weight, n * sizeof(float));
+        return PJD_OK;
+    }
+    for (size_t i = 0; i < s->rec.groups; i++) /* a linear layer of the one-hot label */
+        for (size_t k = 0; k < s->out.s.c; k++)
+            ((float *)s->priv)[i * s->out.s.c + k] = s->rec.weight[k * s->rec.groups + i] * (float)s->rec.real +
+                                                     (s->rec.bias ? s->rec.bias[k] : 0.0f);
     return PJD_OK;
 }
 

@@ -37,6 +37,12 @@ pjd_nn_value pjd_nn_time_embedding(pjd_nn_builder *b, size_t c, double shift, bo
 /* Row of table [classes, c] picked by the run's class labels. */
 pjd_nn_value pjd_nn_class_embedding(pjd_nn_builder *b, const float *table, size_t classes, size_t c);
 
+/* The same from a linear layer's weight [c, classes] and bias (or NULL): factor W[:, label] + bias. */
+pjd_nn_value pjd_nn_class_linear(pjd_nn_builder *b, const float *weight, const float *bias, double factor,
+                                 size_t classes, size_t c);
+/* sin then cos of 2 pi f_k t for `half` frequencies (copied at plan creation), t itself before them when with_t. */
+pjd_nn_value pjd_nn_fourier_embedding(pjd_nn_builder *b, const float *frequencies, size_t half, bool with_t);
+
 typedef struct pjd_nn_conv {
     const float *weight; /* [out, in, kh, kw] */
     const float *bias;   /* [out] or NULL */
@@ -59,6 +65,13 @@ pjd_nn_value pjd_nn_linear(pjd_nn_builder *b, pjd_nn_value x, const float *weigh
 pjd_nn_value pjd_nn_group_norm(pjd_nn_builder *b, pjd_nn_value x, size_t groups, double eps, const float *gamma,
                                const float *beta, pjd_nn_value modulation, pjd_act act);
 
+/*
+ * Each position's channels divided by their root mean square (Zhang & Sennrich 2019), times gamma [c]; modulation and act
+ * as above. A length below 1e-12 counts as that.
+ */
+pjd_nn_value pjd_nn_rms_norm(pjd_nn_builder *b, pjd_nn_value x, const float *gamma, pjd_nn_value modulation,
+                             pjd_act act);
+
 /* Channels of a then of b2 (same h, w). No copy where the producers can write in place. */
 pjd_nn_value pjd_nn_concat(pjd_nn_builder *b, pjd_nn_value a, pjd_nn_value b2);
 /* a + b2; b2 may be [batch, c] broadcast over positions. */
@@ -66,6 +79,11 @@ pjd_nn_value pjd_nn_add(pjd_nn_builder *b, pjd_nn_value a, pjd_nn_value b2);
 pjd_nn_value pjd_nn_scale(pjd_nn_builder *b, pjd_nn_value a, double factor);
 pjd_nn_value pjd_nn_avgpool2(pjd_nn_builder *b, pjd_nn_value x);  /* 2x2 mean, stride 2; an odd last row is left out */
 pjd_nn_value pjd_nn_upsample2(pjd_nn_builder *b, pjd_nn_value x); /* nearest */
+/*
+ * Each channel through a filter [n, n], n even, with zeros around: every second position of the correlation with `pad`
+ * zeros on each side, or (up) its transpose times 4, cut to twice the size (pad is n/2 - 1 then).
+ */
+pjd_nn_value pjd_nn_fir(pjd_nn_builder *b, pjd_nn_value x, const float *filter, size_t n, size_t pad, bool up);
 pjd_nn_value pjd_nn_activation(pjd_nn_builder *b, pjd_nn_value x, pjd_act act);
 
 /*
@@ -80,6 +98,18 @@ typedef struct pjd_nn_attn {
     double scale;
 } pjd_nn_attn;
 pjd_nn_value pjd_nn_attention(pjd_nn_builder *b, const pjd_nn_attn *p);
+
+/*
+ * Keys and values of n learned positions before those of x, whose channels are q | k | v of heads * dim each: a value
+ * of h w + n positions (h = 1) and the channels k | v. memory: [2, heads, n, dim], or [2, heads, dim, n] when last.
+ */
+pjd_nn_value pjd_nn_memory(pjd_nn_builder *b, pjd_nn_value x, const float *memory, size_t n, size_t heads, size_t dim,
+                           bool last);
+/*
+ * Linear attention (Shen et al. 2018): q softmax over the channels of a head, k softmax over positions, then
+ * scale q (k' v). Operands as for attention.
+ */
+pjd_nn_value pjd_nn_linear_attention(pjd_nn_builder *b, const pjd_nn_attn *p);
 
 typedef struct pjd_nn_options {
     int threads; /* resolved, >= 1 */

@@ -12,11 +12,12 @@ _Static_assert((int)PJD_ACT_NONE == (int)PJD_KACT_NONE && (int)PJD_ACT_SILU == (
                "activations are passed on as they are");
 
 const nn_class *const pjd_nn_classes[NN_OPS] = {
-    [NN_INPUT] = &pjd_nn_class_input,     [NN_TIME] = &pjd_nn_class_time,   [NN_CLASS] = &pjd_nn_class_label,
-    [NN_CONV] = &pjd_nn_class_conv,       [NN_NORM] = &pjd_nn_class_norm,   [NN_CONCAT] = &pjd_nn_class_concat,
-    [NN_ADD] = &pjd_nn_class_add,         [NN_SCALE] = &pjd_nn_class_scale, [NN_POOL] = &pjd_nn_class_pool,
-    [NN_UP] = &pjd_nn_class_up,           [NN_ACT] = &pjd_nn_class_act,     [NN_ATTN] = &pjd_nn_class_attn,
-    [NN_MOMENTS] = &pjd_nn_class_moments,
+    [NN_INPUT] = &pjd_nn_class_input,     [NN_TIME] = &pjd_nn_class_time,       [NN_CLASS] = &pjd_nn_class_label,
+    [NN_CONV] = &pjd_nn_class_conv,       [NN_NORM] = &pjd_nn_class_norm,       [NN_CONCAT] = &pjd_nn_class_concat,
+    [NN_ADD] = &pjd_nn_class_add,         [NN_SCALE] = &pjd_nn_class_scale,     [NN_POOL] = &pjd_nn_class_pool,
+    [NN_UP] = &pjd_nn_class_up,           [NN_ACT] = &pjd_nn_class_act,         [NN_ATTN] = &pjd_nn_class_attn,
+    [NN_MOMENTS] = &pjd_nn_class_moments, [NN_FOURIER] = &pjd_nn_class_fourier, [NN_RMS] = &pjd_nn_class_rms,
+    [NN_FIR] = &pjd_nn_class_fir,         [NN_MEMORY] = &pjd_nn_class_memory,   [NN_LINATTN] = &pjd_nn_class_linattn,
 };
 
 /* Large blocks are walked in long strides: pages of 2 MB save most of the address translation. Only a hint. */
