@@ -47,6 +47,7 @@
 #include "projdiff/operator.h"
 #include "projdiff/registry.h"
 #include "projdiff/solver.h"
+#include "projdiff/source.h"
 #include "projdiff/status.h"
 #include "projdiff/tensor.h"
 #include "projdiff/version.h"
