@@ -14,14 +14,16 @@ import sys
 ROOT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 
 # What may be linked directly, by soname without version, and under which licence. None of it GPL: libgomp, libgfortran
-# and libgcc carry the runtime exception, libvips and GLib are LGPL shared libraries.
+# and libgcc carry the runtime exception, libvips, GLib, libsndfile (with mpg123 and lame) and
+# libsoxr are LGPL shared libraries.
 SYSTEM = {"libc", "libm", "libpthread", "libdl", "ld-linux-x86-64", "ld-linux-aarch64", "libgcc_s", "libgomp", "libomp"}
 ENGINE = {"libdnnl", "liblapacke", "liblapack", "libblas", "libopenblas", "libkissfft-float", "libcjson", "libzip", "libz"}
+SOUND = {"libsndfile", "libsoxr"}
 PICTURES = {"libprojdiff", "libvips", "libglib-2.0", "libgobject-2.0", "libgio-2.0"}
 ALLOWED = {
     "libprojdiff.so": SYSTEM | ENGINE,
-    "libprojdiff-io.so": SYSTEM | PICTURES,
-    "projdiff": SYSTEM | PICTURES | {"libprojdiff-io"} | ENGINE,
+    "libprojdiff-io.so": SYSTEM | PICTURES | SOUND,
+    "projdiff": SYSTEM | PICTURES | SOUND | {"libprojdiff-io"} | ENGINE,
 }
 # Libraries under the GPL that a dependency could bring along; the engine must not load them even indirectly.
 GPL = re.compile(r"lib(fftw|gsl|readline|imagequant|poppler|x26[45]|cdio|iberty|gmp)")

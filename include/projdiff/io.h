@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * libprojdiff-io: pictures and arrays in and out. A separate library, so that an embedder of the solver links
- * none of libvips.
+ * libprojdiff-io: pictures, sound and arrays in and out. A separate library, so that an embedder of the solver links
+ * none of libvips, libsndfile and libsoxr.
  *
  * Pictures are decoded to planar float32 [c,h,w] in -1..1 (c = 1 gray, 3 sRGB-like colour), upright (EXIF orientation
  * applied), alpha split off; what is needed to write a result like its source (bit depth, ICC profile, EXIF, XMP, alpha,
@@ -98,6 +98,56 @@ PJD_API pjd_status pjd_sheet_write(const char *path, size_t rows, size_t columns
 PJD_API pjd_status pjd_npy_read(const char *path, float **data, pjd_shape *shape, pjd_error *err);
 PJD_API pjd_status pjd_npy_write(const char *path, const float *data, const pjd_shape *shape, bool overwrite,
                                  pjd_error *err);
+
+/* ---- sound (libsndfile: WAV, FLAC, OGG, MP3, AIFF, AU, W64 in; WAV and FLAC out) ---- */
+
+#define PJD_SOUND_MIN_RATE 1000
+#define PJD_SOUND_MAX_RATE 768000
+#define PJD_SOUND_MAX_CHANNELS 32
+
+typedef enum pjd_sound_format {
+    PJD_SOUND_PCM16 = 0, /* n / 32768, and so on: reading and writing again keeps every sample */
+    PJD_SOUND_PCM24,
+    PJD_SOUND_PCM32,
+    PJD_SOUND_FLOAT /* 32 bit; may exceed full scale, 1 */
+} pjd_sound_format;
+
+typedef struct pjd_sound_info {
+    size_t frames;           /* samples of a channel; in a writer only a hint (0: unknown) for files beyond 4 GiB */
+    size_t channels;         /* interleaved */
+    unsigned rate;           /* Hz */
+    pjd_sound_format format; /* of the source: 16 bit for 8, float for double, 24 bit for OGG and MP3 */
+    const char *container;   /* "wav", "flac", ... as read; not used by a writer */
+} pjd_sound_info;
+
+/* A sound read from its start, a block at a time, in constant memory. "-": standard input, kept in an unnamed file.
+   PJD_ERR_IO when missing, PJD_ERR_FORMAT when broken, truncated or no sound, PJD_ERR_UNSUPPORTED for other kinds. */
+typedef struct pjd_sound pjd_sound;
+PJD_API pjd_status pjd_sound_open(const char *path, pjd_sound **out, pjd_error *err);
+PJD_API void pjd_sound_get_info(const pjd_sound *s, pjd_sound_info *info);
+/* Up to count frames, interleaved; *got is 0 at the end. A file that ends before info.frames or holds values that are
+   not finite is PJD_ERR_FORMAT. */
+PJD_API pjd_status pjd_sound_read(pjd_sound *s, float *frames, size_t count, size_t *got, pjd_error *err);
+PJD_API pjd_status pjd_sound_rewind(pjd_sound *s, pjd_error *err);
+PJD_API void pjd_sound_close(pjd_sound *s); /* NULL is fine */
+
+/* A sound written a block at a time, .wav or .flac by its name; it appears at commit, whole. Integers are rounded to
+   nearest without dither; what does not fit is clipped and counted. */
+typedef struct pjd_sound_writer pjd_sound_writer;
+PJD_API pjd_status pjd_sound_create(const char *path, const pjd_sound_info *info, bool overwrite,
+                                    pjd_sound_writer **out, pjd_error *err);
+PJD_API pjd_status pjd_sound_write(pjd_sound_writer *w, const float *frames, size_t count, pjd_error *err);
+PJD_API size_t pjd_sound_clipped(const pjd_sound_writer *w);              /* samples so far that did not fit */
+PJD_API pjd_status pjd_sound_commit(pjd_sound_writer *w, pjd_error *err); /* frees w */
+PJD_API void pjd_sound_abort(pjd_sound_writer *w);                        /* frees w; NULL is fine */
+
+/* Sample rates (libsoxr, 20 bit), interleaved, a block at a time, delay compensated. in NULL: the end of the input, call
+   until *made is 0. *used of count frames were taken, *made of at most room were put out. */
+typedef struct pjd_rate pjd_rate;
+PJD_API pjd_status pjd_rate_create(unsigned from, unsigned to, size_t channels, pjd_rate **out, pjd_error *err);
+PJD_API pjd_status pjd_rate_run(pjd_rate *r, const float *in, size_t count, size_t *used, float *out, size_t room,
+                                size_t *made, pjd_error *err);
+PJD_API void pjd_rate_free(pjd_rate *r); /* NULL is fine */
 
 PJD_API void pjd_io_free(void *data);
 
