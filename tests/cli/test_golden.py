@@ -48,6 +48,14 @@ class Golden(Case):
         mask = self.npy("m.npy", (32, 32), self.mask("solver_inp_noisefree"))
         self.restore("solver_inp_noisefree", "inpaint", "0", "1.1", "--mask", mask, "--mask-invert")
 
+    def test_hdr(self):
+        self.restore("solver_hdr_noisy", "hdr:scale=2", "0.1", "1")
+        self.restore("solver_hdr_noisefree", "hdr", "0", "2", "--overwrite")
+
+    def test_phase(self):
+        self.restore("solver_phase_noisy", "phase:pad=8", "0.1", "1.9")
+        self.restore("solver_phase_noisefree", "phase", "0", "1.5", "--overwrite")
+
     def test_networks(self):
         plain = "num_heads=2,use_new_attention_order=false"
         for folder, model, config, classes in (("adm_32", "model.pt", CONFIG, []), ("ddpm_32", "model.ckpt", None, []),
