@@ -22,8 +22,9 @@ ROOMS = {
     "operators": set(),
     "solvers": set(),
     "metrics": set(),
+    "audio": set(),
     "io": set(),
-    "lib": {"kernels", "nn", "weights", "networks", "priors", "operators", "solvers", "metrics"},
+    "lib": {"kernels", "nn", "weights", "networks", "priors", "operators", "solvers", "metrics", "audio"},
 }
 OUTSIDE = ("cli", "examples", "tools")  # users of the public headers
 
@@ -31,7 +32,7 @@ THIRD_PARTY = (
     (re.compile(r"(oneapi/)?dnnl"), {"src/nn"}),
     (re.compile(r"vips/|glib|gio/|gobject/"), {"src/io"}),
     (re.compile(r"sndfile|soxr"), {"src/io"}),
-    (re.compile(r"kiss_?fft|fftw"), {"src/operators", "src/core"}),
+    (re.compile(r"kiss_?fft|fftw"), {"src/operators", "src/core", "src/audio"}),
     (re.compile(r"zip\.h|zipconf"), {"src/weights"}),
     (re.compile(r"cjson/|cJSON"), {"src/weights", "src/networks", "src/core", "cli"}),
 )

@@ -49,6 +49,7 @@
 #include "projdiff/solver.h"
 #include "projdiff/source.h"
 #include "projdiff/status.h"
+#include "projdiff/stems.h"
 #include "projdiff/tensor.h"
 #include "projdiff/version.h"
 
