@@ -99,6 +99,20 @@ static bool idle(const pjd_blk *k)
     return k->st != PJD_OK || !k->b;
 }
 
+bool pjd_blk_idle(const pjd_blk *k)
+{
+    return idle(k);
+}
+
+const float *pjd_blk_take(pjd_blk *k, const char *prefix, const char *name, const char *suffix, pjd_shape shape,
+                          bool buffer)
+{
+    char key[PJD_NET_NAME_MAX];
+
+    full_name(key, sizeof key, prefix, name, suffix);
+    return take(k, &(pjd_net_weight){.names = {key}, .parts = 1, .shape = shape, .buffer = buffer});
+}
+
 /* ---- layers ---- */
 
 pjd_blk_val pjd_blk_conv(pjd_blk *k, pjd_blk_val x, const char *prefix, const char *name, size_t out, size_t kernel,
@@ -127,15 +141,16 @@ pjd_blk_val pjd_blk_norm(pjd_blk *k, pjd_blk_val x, const char *prefix, const ch
                          pjd_act act)
 {
     const float *gamma, *beta;
+    size_t groups = k->per_group && x.c / k->per_group < k->groups ? x.c / k->per_group : k->groups;
 
-    if (k->groups == 0 || x.c % k->groups != 0)
+    if (groups == 0 || x.c % groups != 0)
         pjd_blk_fail(k, PJD_ERR_MODEL, "%s%s%s: %zu groups do not divide %zu channels", prefix, *prefix ? "." : "",
-                     name, k->groups, x.c);
+                     name, groups, x.c);
     gamma = take_one(k, prefix, name, "weight", shape1(x.c), false);
     beta = take_one(k, prefix, name, "bias", shape1(x.c), false);
     if (idle(k))
         return x;
-    return (pjd_blk_val){pjd_nn_group_norm(k->b, x.v, k->groups, k->eps, gamma, beta, modulation.v, act), x.c};
+    return (pjd_blk_val){pjd_nn_group_norm(k->b, x.v, groups, k->eps, gamma, beta, modulation.v, act), x.c};
 }
 
 static pjd_blk_val linear(pjd_blk *k, pjd_blk_val x, const char *prefix, const char *name, size_t out, pjd_act post)
@@ -146,6 +161,11 @@ static pjd_blk_val linear(pjd_blk *k, pjd_blk_val x, const char *prefix, const c
     if (idle(k))
         return (pjd_blk_val){PJD_NN_NONE, out};
     return (pjd_blk_val){pjd_nn_linear(k->b, x.v, weight, bias, out, PJD_ACT_NONE, post), out};
+}
+
+pjd_blk_val pjd_blk_linear(pjd_blk *k, pjd_blk_val x, const char *prefix, const char *name, size_t out, pjd_act post)
+{
+    return linear(k, x, prefix, name, out, post);
 }
 
 void pjd_blk_embed(pjd_blk *k, const pjd_blk_time *t)
@@ -177,6 +197,22 @@ pjd_blk_val pjd_blk_double(pjd_blk *k, pjd_blk_val x)
     return idle(k) ? x : (pjd_blk_val){pjd_nn_upsample2(k->b, x.v), x.c};
 }
 
+pjd_blk_val pjd_blk_resampled(pjd_blk *k, pjd_blk_val x, const char *prefix, const char *name, pjd_blk_resample how)
+{
+    const float *filter = NULL;
+
+    if (how == PJD_BLK_KEEP)
+        return x;
+    if (k->taps)
+        filter = pjd_blk_take(k, prefix, name, "resample_filter",
+                              (pjd_shape){.rank = 4, .dim = {1, 1, k->taps, k->taps}}, true);
+    if (k->taps <= 2) /* the mean, or each value repeated: whoever sets taps has seen that it is */
+        return how == PJD_BLK_HALVE ? pjd_blk_halve(k, x) : pjd_blk_double(k, x);
+    if (idle(k))
+        return x;
+    return (pjd_blk_val){pjd_nn_fir(k->b, x.v, filter, k->taps, k->taps / 2 - 1, how == PJD_BLK_DOUBLE), x.c};
+}
+
 static pjd_blk_val shrink(pjd_blk *k, pjd_blk_val x)
 {
     return idle(k) || k->shrink == 1 ? x : (pjd_blk_val){pjd_nn_scale(k->b, x.v, k->shrink), x.c};
@@ -189,13 +225,9 @@ pjd_blk_val pjd_blk_residual(pjd_blk *k, pjd_blk_val x, const char *prefix, size
     const pjd_blk_names *n = k->names;
     pjd_blk_val h = pjd_blk_norm(k, x, prefix, n->norm1, PJD_BLK_NONE, PJD_ACT_SILU), e;
 
-    if (how == PJD_BLK_HALVE) {
-        h = pjd_blk_halve(k, h);
-        x = pjd_blk_halve(k, x);
-    } else if (how == PJD_BLK_DOUBLE) {
-        x = pjd_blk_double(k, x);
-    }
-    h = pjd_blk_conv(k, h, prefix, n->conv1, out, 3, how == PJD_BLK_DOUBLE ? PJD_BLK_UP : PJD_BLK_SAME, PJD_BLK_NONE);
+    h = pjd_blk_resampled(k, h, prefix, n->conv1, how); /* doubling without a filter is merged into the convolution */
+    x = pjd_blk_resampled(k, x, prefix, n->shortcut, how);
+    h = pjd_blk_conv(k, h, prefix, n->conv1, out, 3, PJD_BLK_SAME, PJD_BLK_NONE);
     e = linear(k, k->emb, prefix, n->emb, k->scale_shift ? 2 * out : out, PJD_ACT_NONE);
     if (!k->scale_shift) {
         if (!idle(k))
@@ -203,7 +235,7 @@ pjd_blk_val pjd_blk_residual(pjd_blk *k, pjd_blk_val x, const char *prefix, size
         e = PJD_BLK_NONE;
     }
     h = pjd_blk_norm(k, h, prefix, n->norm2, e, PJD_ACT_SILU);
-    if (x.c != out)
+    if (x.c != out || (how != PJD_BLK_KEEP && k->project_resampled))
         x = pjd_blk_conv(k, x, prefix, n->shortcut, out, 1, PJD_BLK_SAME, PJD_BLK_NONE);
     h = pjd_blk_conv(k, h, prefix, n->conv2, out, 3, PJD_BLK_SAME, x);
     return shrink(k, h);
@@ -220,6 +252,10 @@ static pjd_blk_val fused_qkv(pjd_blk *k, pjd_blk_val x, const char *prefix, size
 
     if (n->qkv && order == PJD_BLK_HEADS_FIRST)
         w.heads = heads;
+    if (n->qkv && order == PJD_BLK_PARTS_LAST) {
+        w.heads = heads;
+        w.interleaved = true;
+    }
     for (int bias = 0; bias < 2; bias++) {
         size_t rows = n->qkv ? 3 * x.c : x.c;
 

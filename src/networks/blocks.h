@@ -34,10 +34,13 @@ typedef struct pjd_blk {
     pjd_nn_builder *b; /* NULL: listing */
     size_t next;       /* weight to take next when recording */
     size_t groups;     /* group norm */
+    size_t per_group;  /* above 0: at least so many channels a group, hence perhaps fewer groups (EDM) */
     double eps;
-    double shrink;    /* residual sums are multiplied by this; 1 usually */
-    bool scale_shift; /* the embedding modulates the second norm; otherwise it is added before it */
-    pjd_blk_val emb;  /* SiLU(embedding), [batch, c] */
+    double shrink;          /* residual sums are multiplied by this; 1 usually */
+    bool scale_shift;       /* the embedding modulates the second norm; otherwise it is added before it */
+    bool project_resampled; /* the shortcut of a resampling block has its 1x1 convolution in any case (SongUNet) */
+    size_t taps;            /* above 0: resampling goes through the filter kept beside the weights (EDM) */
+    pjd_blk_val emb;        /* SiLU(embedding), [batch, c] */
     pjd_blk_val skips[PJD_BLK_MAX_SKIPS];
     size_t depth;
     pjd_status st;
@@ -58,6 +61,13 @@ typedef enum pjd_blk_how {
     PJD_BLK_DOWN,   /* stride 2, one zero on every side */
     PJD_BLK_DOWN_RB /* stride 2, one zero right and bottom only (DDPM) */
 } pjd_blk_how;
+
+/* Nothing to record: listing, or after an error. */
+bool pjd_blk_idle(const pjd_blk *k);
+/* The weight prefix.name.suffix; NULL when idle. */
+const float *pjd_blk_take(pjd_blk *k, const char *prefix, const char *name, const char *suffix, pjd_shape shape,
+                          bool buffer);
+pjd_blk_val pjd_blk_linear(pjd_blk *k, pjd_blk_val x, const char *prefix, const char *name, size_t out, pjd_act post);
 
 /* Convolution prefix.name, kernel 1 or 3, plus `residual` (or PJD_BLK_NONE). prefix may be "". */
 pjd_blk_val pjd_blk_conv(pjd_blk *k, pjd_blk_val x, const char *prefix, const char *name, size_t out, size_t kernel,
@@ -81,12 +91,13 @@ typedef enum pjd_blk_resample { PJD_BLK_KEEP, PJD_BLK_HALVE, PJD_BLK_DOUBLE } pj
 /* Residual block; resampling happens between the first norm and the first convolution, and on the shortcut. */
 pjd_blk_val pjd_blk_residual(pjd_blk *k, pjd_blk_val x, const char *prefix, size_t out, pjd_blk_resample how);
 
-typedef enum pjd_blk_order { PJD_BLK_PARTS_FIRST, PJD_BLK_HEADS_FIRST } pjd_blk_order;
+typedef enum pjd_blk_order { PJD_BLK_PARTS_FIRST, PJD_BLK_HEADS_FIRST, PJD_BLK_PARTS_LAST } pjd_blk_order;
 /* Self-attention with its norm (normed) and residual. order: rows of a fused qkv. */
 pjd_blk_val pjd_blk_attention(pjd_blk *k, pjd_blk_val x, const char *prefix, size_t heads, pjd_blk_order order,
                               bool normed);
 
-/* Resampling without weights. */
+/* Resampling without weights, or (k->taps) with the filter prefix.name.resample_filter [1, 1, taps, taps]. */
+pjd_blk_val pjd_blk_resampled(pjd_blk *k, pjd_blk_val x, const char *prefix, const char *name, pjd_blk_resample how);
 pjd_blk_val pjd_blk_halve(pjd_blk *k, pjd_blk_val x);
 pjd_blk_val pjd_blk_double(pjd_blk *k, pjd_blk_val x);
 

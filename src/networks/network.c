@@ -19,7 +19,6 @@ static const struct {
     {"out.2.positional_embedding", "a guided-diffusion classifier"},
     {"Conv2d_1a_3x3.conv.weight", "an Inception-v3 feature network"},
     {"to_time.0.0.weights", "an audio-diffusion UNet1d"},
-    {"map_layer0.weight", "an EDM network"},
     {"time_mlp.1.weight", "a denoising-diffusion-pytorch Unet"},
     {"quant_conv.weight", "an autoencoder"},
 };

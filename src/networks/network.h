@@ -44,6 +44,8 @@ struct pjd_network {
     /* Above 0: the network is the F of Karras et al.'s preconditioning and is told c_noise = ln(sigma)/4 times time_scale;
        betas are then only how VP solvers ask it. */
     double sigma_data;
+    /* Another preconditioning than that one; sigma_data is above 0 then too. NULL: that one. */
+    pjd_edm (*precondition)(const pjd_network *net, double sigma);
     bool clip;          /* EDM: the clean estimate is clamped to [-1, 1] */
     double sigma_scale; /* see pjd_model_info; 0: 2, of pictures */
     double range;       /* clean data lie in -range .. range; 0: 1 */

@@ -182,7 +182,7 @@ static pjd_status prior_denoise(pjd_model *m, void *v, const float *x, double t,
 static pjd_status prior_denoise_ve(pjd_model *m, void *v, const float *x, double sigma, float *x0, pjd_error *err)
 {
     const pjd_network *net = ((prior *)m->priv)->net;
-    pjd_edm e = pjd_edm_coefficients(sigma, net->sigma_data);
+    pjd_edm e = net->precondition ? net->precondition(net, sigma) : pjd_edm_coefficients(sigma, net->sigma_data);
     state *s = v;
     pjd_status st;
 

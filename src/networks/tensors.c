@@ -18,6 +18,7 @@ typedef struct expected {
 
 typedef struct weight {
     size_t first, parts, heads, elements; /* elements of all parts */
+    bool interleaved;
     const float *data;
     float *owned;
 } weight;
@@ -101,7 +102,7 @@ static pjd_status expect_one(pjd_net_tensors *l, const char *names, const pjd_sh
 
 pjd_status pjd_net_tensors_expect(pjd_net_tensors *l, const pjd_net_weight *w, pjd_error *err)
 {
-    weight out = {.first = l->count, .parts = w->parts, .heads = w->heads};
+    weight out = {.first = l->count, .parts = w->parts, .heads = w->heads, .interleaved = w->interleaved};
     size_t elements;
 
     if (!pjd_shape_count(&w->shape, &elements) || !pjd_mul(elements, w->parts, &out.elements))
@@ -114,7 +115,7 @@ pjd_status pjd_net_tensors_expect(pjd_net_tensors *l, const pjd_net_weight *w, p
         if (st != PJD_OK)
             return st;
     }
-    l->parameters += out.elements;
+    l->parameters += w->buffer ? 0 : out.elements;
     l->weights[l->weight_count++] = out;
     return PJD_OK;
 }
@@ -335,11 +336,15 @@ static bool is_plain(const pjd_tensor *t)
     return true;
 }
 
-/* Rows (heads, 3, rows) -> (3, heads, rows), each of `width` elements (Vaswani et al.'s heads stay contiguous). */
-static pjd_status regroup(const char *who, float *data, size_t elements, size_t heads, size_t rows_total,
-                          pjd_error *err)
+/*
+ * Rows (heads, 3, rows) or (heads, rows, 3) -> (3, heads, rows), each of the same width (Vaswani et al.'s heads stay
+ * contiguous).
+ */
+static pjd_status regroup(const char *who, float *data, size_t elements, size_t heads, bool interleaved,
+                          size_t rows_total, pjd_error *err)
 {
     size_t block = elements / (3 * heads); /* one head's q, k or v */
+    size_t width = elements / rows_total, rows = rows_total / (3 * heads);
     float *copy;
 
     if (rows_total % (3 * heads) != 0)
@@ -350,8 +355,13 @@ static pjd_status regroup(const char *who, float *data, size_t elements, size_t 
         return pjd_error_nomem(err, who, elements * sizeof *copy);
     memcpy(copy, data, elements * sizeof *copy);
     for (size_t h = 0; h < heads; h++)
-        for (size_t p = 0; p < 3; p++)
-            memcpy(data + (p * heads + h) * block, copy + (h * 3 + p) * block, block * sizeof *data);
+        for (size_t p = 0; p < 3; p++) {
+            if (!interleaved)
+                memcpy(data + (p * heads + h) * block, copy + (h * 3 + p) * block, block * sizeof *data);
+            for (size_t r = 0; interleaved && r < rows; r++)
+                memcpy(data + (p * heads + h) * block + r * width, copy + ((h * rows + r) * 3 + p) * width,
+                       width * sizeof *data);
+        }
     pjd_free(copy);
     return PJD_OK;
 }
@@ -364,7 +374,7 @@ static pjd_status load_one(pjd_net_tensors *l, const char *who, weight *w, pjd_e
 
     if (w->data)
         return PJD_OK;
-    if (w->parts == 1 && w->heads <= 1 && is_plain(e->found)) {
+    if (w->parts == 1 && w->heads <= 1 && !w->interleaved && is_plain(e->found)) {
         w->data = (const float *)(const void *)e->found->data;
         return PJD_OK;
     }
@@ -373,8 +383,8 @@ static pjd_status load_one(pjd_net_tensors *l, const char *who, weight *w, pjd_e
         return pjd_error_nomem(err, who, w->elements * sizeof *w->owned);
     for (size_t i = 0; i < w->parts; i++)
         pjd_tensor_to_f32(e[i].found, w->owned + i * part);
-    if (w->heads > 1) {
-        st = regroup(who, w->owned, w->elements, w->heads, e->shape.dim[0], err);
+    if (w->heads > 1 || w->interleaved) {
+        st = regroup(who, w->owned, w->elements, w->heads, w->interleaved, e->shape.dim[0], err);
         if (st != PJD_OK) {
             pjd_free(w->owned);
             w->owned = NULL;

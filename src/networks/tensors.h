@@ -24,7 +24,8 @@ void pjd_net_tensors_free(pjd_net_tensors *l);
 /*
  * One weight made of `parts` tensors of this shape, one after the other; names[i] may be followed by a second spelling
  * after a '|' ("a.to_q.weight|a.query.weight"). Dimensions of 1 at the end may be missing from or added to the
- * tensor when loose. heads > 1: rows (heads, 3, rest) are reordered to (3, heads, rest).
+ * tensor when loose. heads >= 1 and interleaved, or heads > 1: rows (heads, 3, rest), or (heads, rest, 3) when
+ * interleaved, are reordered to (3, heads, rest). A buffer is not counted as parameters.
  */
 typedef struct pjd_net_weight {
     const char *names[3];
@@ -32,6 +33,7 @@ typedef struct pjd_net_weight {
     pjd_shape shape;
     bool loose;
     size_t heads;
+    bool interleaved, buffer;
 } pjd_net_weight;
 pjd_status pjd_net_tensors_expect(pjd_net_tensors *l, const pjd_net_weight *w, pjd_error *err);
 

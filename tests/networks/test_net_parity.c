@@ -33,7 +33,24 @@ static const parity fixtures[] = {
      .file = "/model.pt",
      .config = "num_heads=2,use_new_attention_order=false",
      .bound = 1e-4},
+    {.folder = "edm_song", .file = "/model.pt", .bound = 1e-4},
+    {.folder = "edm_song_class",
+     .file = "/model.pt",
+     .config = "preconditioning=vp",
+     .classes = {2, 4},
+     .conditional = true,
+     .bound = 1e-4},
+    {.folder = "edm_ncsnpp", .file = "/model.pt", .config = "preconditioning=ve", .bound = 1e-4},
+    {.folder = "edm_skip", .file = "/model.pt", .bound = 1e-4},
+    {.folder = "edm_adm",
+     .file = "/model.pt",
+     .config = "channels_per_head=8",
+     .classes = {2, 4},
+     .conditional = true,
+     .bound = 1e-4},
 };
+
+static const double sigmas[] = {0.02, 0.7, 31};
 
 static const parity golden[] = {
     {.folder = "adm_32",
@@ -80,6 +97,32 @@ static bool check_time(pjd_model *m, void *plan, const char *base, const float *
     return true;
 }
 
+/* One recorded noise level of a preconditioned network, whose input is x times that. */
+static bool check_sigma(pjd_model *m, void *plan, const char *base, const float *x, double sigma, double bound,
+                        const char *what)
+{
+    char path[4300];
+    pjd_shape shape;
+    pjd_error err;
+    size_t n;
+    float *expected, *out;
+
+    snprintf(path, sizeof path, "%s/denoised_%g.npy", base, sigma);
+    expected = test_npy(path, &shape);
+    if (!expected)
+        return false;
+    assert_true(pjd_shape_count(&shape, &n));
+    out = malloc(n * sizeof *out);
+    for (size_t i = 0; i < n; i++)
+        out[i] = x[i] * (float)sigma;
+    assert_ok(m->v->denoise_ve(m, plan, out, sigma, out, &err), &err);
+    print_message("%-40s sigma %-6g relative L2 %.2e\n", what, sigma, test_relative_l2(out, expected, n));
+    assert_at_most(test_relative_l2(out, expected, n), bound);
+    free(expected);
+    free(out);
+    return true;
+}
+
 static void check(const char *base, const parity *p, pjd_backend backend)
 {
     char path[4200], what[128];
@@ -104,6 +147,8 @@ static void check(const char *base, const parity *p, pjd_backend backend)
     for (size_t i = 0; i < PJD_COUNTOF(times); i++)
         seen += check_time(m, plan, path, x, times[i], p->bound, what);
     assert_true(seen >= 3);
+    for (size_t i = 0; m->v->denoise_ve && i < PJD_COUNTOF(sigmas); i++)
+        assert_true(check_sigma(m, plan, path, x, sigmas[i], p->bound, what));
     m->v->state_free(m, plan);
     pjd_model_unref(m);
     free(x);
