@@ -151,6 +151,28 @@ static pjd_status look(pjd_sound *s, const SF_INFO *info, pjd_error *err)
     return PJD_OK;
 }
 
+/*
+ * The length libsndfile gives for an MP3 file without a header that tells is a guess from its rate, above or below what is
+ * there. Decode it once to know.
+ */
+static pjd_status count_samples(pjd_sound *s, pjd_error *err)
+{
+    enum { BLOCK = 1 << 14 };
+    float *block = pjd_alloc(BLOCK * s->info.channels, sizeof *block);
+    sf_count_t n;
+
+    if (!block)
+        return pjd_io_nomem(err, s->path, BLOCK * s->info.channels * sizeof *block);
+    s->info.frames = 0;
+    while ((n = sf_readf_float(s->file, block, BLOCK)) > 0)
+        s->info.frames += (size_t)n;
+    pjd_free(block);
+    if (n < 0 || sf_error(s->file) != SF_ERR_NO_ERROR || s->info.frames == 0)
+        return pjd_error_set(err, PJD_ERR_FORMAT, "%.200s: broken after %zu samples: %.100s", s->path, s->info.frames,
+                             sf_strerror(s->file));
+    return pjd_sound_rewind(s, err);
+}
+
 pjd_status pjd_sound_open(const char *path, pjd_sound **out, pjd_error *err)
 {
     pjd_sound *s = pjd_alloc_zero(1, sizeof *s);
@@ -172,6 +194,8 @@ pjd_status pjd_sound_open(const char *path, pjd_sound **out, pjd_error *err)
             st = pjd_error_set(err, PJD_ERR_FORMAT, "%.200s: is not a sound file: %.150s", s->path, sf_strerror(NULL));
         else
             st = look(s, &info, err);
+        if (st == PJD_OK && (info.format & SF_FORMAT_TYPEMASK) == SF_FORMAT_MPEG)
+            st = count_samples(s, err);
     }
     if (st != PJD_OK) {
         pjd_sound_close(s);
