@@ -3,7 +3,10 @@
 #include "cli.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "projdiff/io.h"
 
 typedef struct A {
     cli_args common;
@@ -23,6 +26,47 @@ static void to_unit_scale(cli_media *m)
         m->data[i] = (float)(m->data[i] * 0.5 + 0.5);
 }
 
+static bool is_sound(const char *path)
+{
+    static const char *const kinds[] = {"wav", "flac", "ogg", "oga", "opus", "mp3", "aif", "aiff", "au", "w64"};
+    char ext[16];
+
+    cli_extension(path, ext);
+    for (size_t i = 0; i < CLI_COUNTOF(kinds); i++)
+        if (!strcmp(ext, kinds[i]))
+            return true;
+    return false;
+}
+
+/* A recording as an array [1, channels, 1, samples]. */
+static pjd_status read_sound(const char *path, cli_media *out, pjd_error *err)
+{
+    pjd_sound *s = NULL;
+    pjd_sound_info info;
+    float *frames = NULL;
+    size_t done = 0, got = 1;
+    pjd_status st = pjd_sound_open(path, &s, err);
+
+    if (st != PJD_OK)
+        return st;
+    pjd_sound_get_info(s, &info);
+    *out = (cli_media){.n = 1, .c = info.channels, .h = 1, .w = info.frames, .array = true};
+    frames = calloc(info.frames * info.channels + 1, sizeof *frames);
+    out->data = calloc(info.frames * info.channels + 1, sizeof *out->data);
+    if (!frames || !out->data)
+        st = pjd_error_set(err, PJD_ERR_NOMEM, "\"%s\": no memory for %zu samples", path, info.frames);
+    while (st == PJD_OK && got > 0 && done < info.frames) {
+        st = pjd_sound_read(s, frames + done * info.channels, info.frames - done, &got, err);
+        done += st == PJD_OK ? got : 0;
+    }
+    for (size_t i = 0; st == PJD_OK && i < info.frames; i++)
+        for (size_t c = 0; c < info.channels; c++)
+            out->data[c * info.frames + i] = frames[i * info.channels + c];
+    free(frames);
+    pjd_sound_close(s);
+    return st;
+}
+
 static int read_both(const A *a, cli_media *estimate, cli_media *reference)
 {
     const char *const *paths = &a->common.at[1];
@@ -32,7 +76,7 @@ static int read_both(const A *a, cli_media *estimate, cli_media *reference)
     if (!strcmp(paths[0], "-") && !strcmp(paths[1], "-"))
         return cli_error(CLI_USAGE, "only one of the two can be standard input");
     for (int i = 0; i < 2; i++)
-        if (cli_media_read(paths[i], both[i], &err) != PJD_OK)
+        if ((is_sound(paths[i]) ? read_sound : cli_media_read)(paths[i], both[i], &err) != PJD_OK)
             return cli_fail(&err, paths[i], false);
     if (estimate->n != reference->n || estimate->c != reference->c || estimate->h != reference->h ||
         estimate->w != reference->w)
@@ -87,18 +131,22 @@ static int run(const void *args)
 
 const cli_command cli_cmd_metric = {
     .name = "metric",
-    .summary = "compare an estimate with a reference: psnr, ssim, mae, rmse",
-    .synopsis = "psnr|ssim|mae|rmse ESTIMATE REFERENCE [--range R]",
-    .description = "Prints one number on standard output; for arrays of several items, the mean over the items.\n\n"
-                   "psnr: 10 log10(range^2 / mse) in decibels, mse over all channels and pixels; inf for equal inputs. "
-                   "ssim: Wang et al. "
-                   "2004, 11x11 Gaussian window of deviation 1.5, K1 = 0.01, K2 = 0.03, windows inside the picture "
-                   "only, population "
-                   "moments, mean over channels and positions. mae, rmse: mean absolute and root mean squared error, "
-                   "divided by the "
-                   "range. The range is the one stated, never the data's own. "
-                   "Alpha is left out.",
-    .examples = "projdiff metric psnr restored.png original.png\nprojdiff metric ssim a.npy b.npy --range 2",
+    .summary = "compare an estimate with a reference: psnr, ssim, mae, rmse, si-sdr",
+    .synopsis = "psnr|ssim|mae|rmse|si-sdr ESTIMATE REFERENCE [--range R]",
+    .description =
+        "Prints one number on standard output; for arrays of several items, the mean over the items.\n\n"
+        "psnr: 10 log10(range^2 / mse) in decibels, mse over all channels and pixels; inf for equal inputs. "
+        "ssim: Wang et al. "
+        "2004, 11x11 Gaussian window of deviation 1.5, K1 = 0.01, K2 = 0.03, windows inside the picture "
+        "only, population "
+        "moments, mean over channels and positions. mae, rmse: mean absolute and root mean squared error, "
+        "divided by the "
+        "range. The range is the one stated, never the data's own. "
+        "si-sdr: scale-invariant signal-to-distortion ratio of recordings (WAV, FLAC, OGG, MP3) or arrays in "
+        "decibels, Le Roux et al. 2019, mean over channels. "
+        "Alpha is left out.",
+    .examples = "projdiff metric psnr restored.png original.png\nprojdiff metric ssim a.npy b.npy --range 2\n"
+                "projdiff metric si-sdr stems/bass.wav bass.wav",
     .options = options,
     .option_count = CLI_COUNTOF(options),
     .size = sizeof(A),

@@ -6,9 +6,14 @@ import math
 import os
 import random
 import shutil
+import struct
 import subprocess
+import unittest
+import wave
 
 from support import COMMAND, ROOT, Case, environment, main, npy_read, png_read, relative_l2, smooth
+
+MP3 = os.path.join(os.environ.get("PJD_DATA") or os.path.join(os.path.dirname(ROOT), "shared", "data"), "multitrack", "drums.mp3")
 
 
 class Simulate(Case):
@@ -80,6 +85,29 @@ class Simulate(Case):
         self.refused(2, "simulate", "denoise", "--mask-random", "0.5", "-i", a, "-o", b, says="--mask-random")
         self.refused(2, "simulate", "inpaint", "--mask-random", "1", "-i", a, "-o", b, says="--mask-random")
         self.refused(2, "simulate", "superres:factor=2", "-i", a, says="-o")
+
+
+class Recordings(Case):
+    def wav(self, name, samples, channels=1, rate=8000):
+        with wave.open(self.path(name), "wb") as w:
+            w.setnchannels(channels)
+            w.setsampwidth(2)
+            w.setframerate(rate)
+            w.writeframes(struct.pack("<%dh" % len(samples), *samples))
+        return self.path(name)
+
+    def test_si_sdr(self):
+        s, n = [8000, -8000] * 50, [800, 800, -800, -800] * 25  # n is orthogonal to s and a tenth of it: 20 dB
+        a, b = self.wav("a.wav", s), self.wav("b.wav", [p // 2 + q // 2 for p, q in zip(s, n)])
+        self.close(float(self.good("metric", "si-sdr", b, a).text), 20, 1e-4)
+        self.assertEqual(self.good("metric", "si-sdr", a, a).text, "inf\n")
+        self.refused(2, "metric", "si-sdr", a, self.wav("c.wav", s[:50]), says="sizes differ")
+        self.refused(2, "metric", "si-sdr", a, self.wav("d.wav", [0] * 100), says="silent")
+
+    @unittest.skipUnless(os.path.isfile(MP3), "the recording is not here")
+    def test_an_mp3_is_as_long_as_what_it_holds(self):
+        # libsndfile's own guess is 22,218 samples more
+        self.assertEqual(self.good("metric", "si-sdr", MP3, MP3).text, "inf\n")
 
 
 class Metric(Case):

@@ -56,6 +56,28 @@ static void agrees_with_scikit_image(void **state)
     }
 }
 
+/* e = 0.5 s + n with n orthogonal to s: 10 log10(0.25 |s|^2 / |n|^2), whatever the estimate is multiplied by. */
+static void si_sdr_ignores_the_scale(void **state)
+{
+    const float s[4] = {1, -1, 1, -1}, n[4] = {0.5f, 0.5f, -0.5f, -0.5f};
+    const pjd_shape shape = pjd_shape_chw(1, 1, 4), two = pjd_shape_chw(2, 1, 2);
+    const double want = 10 * log10(0.25 * 4 / 1);
+    float e[4], silent[4] = {1, 1, 0, 0};
+    pjd_error err;
+    double v;
+
+    for (size_t k = 0; k < 3; k++) {
+        for (size_t i = 0; i < 4; i++)
+            e[i] = (0.5f * s[i] + n[i]) * (float[]){1, -3, 0.01f}[k];
+        assert_ok(pjd_metric("si-sdr", &shape, e, s, 1, &v, &err), &err);
+        assert_at_most(fabs(v - want), 1e-5); /* float32 inputs */
+    }
+    assert_ok(pjd_metric("si-sdr", &shape, s, s, 1, &v, &err), &err);
+    assert_true(v > 0 && isinf(v));
+    assert_int_equal(pjd_metric("si-sdr", &two, s, silent, 1, &v, &err), PJD_ERR_ARG);
+    assert_true(isnan(v));
+}
+
 static void equal_pictures_are_perfect(void **state)
 {
     float a[17 * 23];
@@ -155,11 +177,9 @@ static void every_class_is_described(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(agrees_with_scikit_image),
-        cmocka_unit_test(equal_pictures_are_perfect),
-        cmocka_unit_test(closed_forms),
-        cmocka_unit_test(symmetric_and_scale_free),
-        cmocka_unit_test(refuses_what_cannot_be_scored),
+        cmocka_unit_test(agrees_with_scikit_image),   cmocka_unit_test(si_sdr_ignores_the_scale),
+        cmocka_unit_test(equal_pictures_are_perfect), cmocka_unit_test(closed_forms),
+        cmocka_unit_test(symmetric_and_scale_free),   cmocka_unit_test(refuses_what_cannot_be_scored),
         cmocka_unit_test(every_class_is_described),
     };
 
