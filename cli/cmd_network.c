@@ -2,6 +2,7 @@
 /* projdiff network: one evaluation of a network, for debugging and for parity with other programs. */
 #include "cli.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "projdiff/io.h"
@@ -9,7 +10,7 @@
 typedef struct A {
     cli_args common;
     const char *input, *output, *model, *model_config, *classes;
-    double t;
+    double t, sigma;
     bool denoise, overwrite, skip_existing;
     long threads, tile;
     int precision, backend;
@@ -20,7 +21,9 @@ static const cli_option options[] = {
     CLI_OPT_OUTPUT(A, "the output, a .npy array of the input's rank"),
     CLI_OPT_MODEL(A),
     CLI_OPT_MODEL_CONFIG(A),
-    {"t", 0, CLI_NUMBER, offsetof(A, t), "T", "timestep, from 0; may be fractional", 0, CLI_NO_LIMIT, NULL},
+    {"t", 0, CLI_NUMBER, offsetof(A, t), "T", "timestep, from 0; may be fractional", -CLI_NO_LIMIT, CLI_NO_LIMIT, NULL},
+    {"sigma", 0, CLI_NUMBER, offsetof(A, sigma), "S",
+     "with --denoise, in place of --t: the noise of an input x0 + S z, in the model's units", 0, CLI_NO_LIMIT, NULL},
     CLI_OPT_CLASS(A),
     {"denoise", 0, CLI_FLAG, offsetof(A, denoise), NULL, "the clean estimate instead of the raw output", 0, 0, NULL},
     CLI_OPT_TILE(A),
@@ -31,7 +34,7 @@ static const cli_option options[] = {
     CLI_OPT_OVERWRITE(A),
 };
 
-static const A defaults = {.t = -1};
+static const A defaults = {.t = NAN, .sigma = NAN};
 
 /* One label for each of n items; labels is NULL when the model has no classes and none were given. */
 static int read_labels(const A *a, const pjd_model_info *info, size_t n, int **labels)
@@ -69,7 +72,8 @@ static int evaluate(const A *a, pjd_model *m, const cli_media *x, const int *lab
                             .classes = labels,
                             .exact_size = true, /* what other programs evaluate */
                             .log = {cli_log, NULL}};
-    size_t channels = a->denoise ? x->c : pjd_model_get_info(m)->out_channels, count;
+    const pjd_model_info *info = pjd_model_get_info(m);
+    size_t channels = a->denoise ? x->c : info->out_channels, count;
     pjd_shape item = pjd_shape_chw(x->c, x->h, x->w);
     cli_write w = {.overwrite = a->overwrite, .format = "npy"};
     pjd_runner *r = NULL;
@@ -85,12 +89,16 @@ static int evaluate(const A *a, pjd_model *m, const cli_media *x, const int *lab
             !(out = malloc(count * sizeof *out)))
             st = pjd_error_set(&err, PJD_ERR_NOMEM, "out of memory");
         else
-            st = a->denoise ? pjd_runner_denoise(r, x->data, a->t, out, &err)
-                            : pjd_runner_raw(r, x->data, a->t, out, &err);
+            st = !a->denoise    ? pjd_runner_raw(r, x->data, a->t, out, &err)
+                 : a->sigma > 0 ? pjd_runner_denoise_sigma(r, x->data, a->sigma, out, &err)
+                                : pjd_runner_denoise(r, x->data, a->t, out, &err);
     }
     if (st == PJD_OK) {
         writing = true;
-        st = cli_media_write(a->output, NULL, out, x->n, channels, x->h, x->w, x->rank, &w, &err);
+        if (info->sequence && x->rank < 4) /* NCL */
+            st = cli_media_write(a->output, NULL, out, 1, x->n, channels, x->w, x->rank, &w, &err);
+        else
+            st = cli_media_write(a->output, NULL, out, x->n, channels, x->h, x->w, x->rank, &w, &err);
     }
     if (st != PJD_OK)
         code = cli_fail(&err, writing ? a->output : NULL, writing);
@@ -106,10 +114,17 @@ static int run_model(const A *a, pjd_model *m)
     int *labels = NULL, code;
     pjd_error err;
 
-    if (!(a->t <= (double)(info->timesteps - 1)))
+    /* A preconditioned network's own t is any number. */
+    if (!(a->sigma > 0) && (a->denoise || !info->preconditioned) &&
+        !(a->t >= 0 && a->t <= (double)(info->timesteps - 1)))
         return cli_error(CLI_USAGE, "--t: expected a number from 0 to %zu, found %g", info->timesteps - 1, a->t);
     if (cli_media_read(a->input, &x, &err) != PJD_OK)
         return cli_fail(&err, a->input, false);
+    if (info->sequence && x.rank < 4) { /* NCL or CL, read as a picture */
+        x.n = x.c;
+        x.c = x.h;
+        x.h = 1;
+    }
     if (info->in_channels && x.c != info->in_channels)
         code = cli_error(CLI_USAGE, "%s: the network takes %zu channels, the array has %zu", a->input,
                          info->in_channels, x.c);
@@ -136,7 +151,9 @@ static int run(const void *args)
 
     if (!a->input || !a->output)
         return cli_error(CLI_USAGE, "%s FILE is missing", a->input ? "-o" : "-i");
-    if (!(a->t >= 0))
+    if (!isnan(a->sigma) && (!a->denoise || !isnan(a->t) || !(a->sigma > 0)))
+        return cli_error(CLI_USAGE, "--sigma: expected a number above 0, with --denoise, in place of --t");
+    if (isnan(a->t) && isnan(a->sigma))
         return cli_error(CLI_USAGE, "--t T is missing: the timestep");
     cli_set_threads(a->threads);
     code = cli_plan_make(&plan);
@@ -155,10 +172,11 @@ static int run(const void *args)
 const cli_command cli_cmd_network = {
     .name = "network",
     .summary = "one evaluation of a model's network, for debugging and parity",
-    .synopsis = "[-m MODEL] -i X.npy --t T [--class K[,K...]] [--denoise] -o OUT.npy",
+    .synopsis = "[-m MODEL] -i X.npy {--t T|--sigma S} [--class K[,K...]] [--denoise] -o OUT.npy",
     .description =
         "Writes the network's raw output for a batch: all its channels, learned variance included. With --denoise: "
-        "the clean estimate E[x0 | x_t].",
+        "the clean estimate E[x0 | x_t], or with --sigma S that of x0 + S z. An audio network's "
+        "--t is what it is told of the noise, ln(S)/4 for the published ones.",
     .examples = "projdiff network -m model.pt -i x.npy --t 37 -o out.npy",
     .options = options,
     .option_count = CLI_COUNTOF(options),

@@ -109,7 +109,9 @@ static int bad_value(const cli_option *o, const char *expected, const char *foun
 
 static const char *range_text(const cli_option *o, const char *what, char *buf, size_t size)
 {
-    if (o->min == CLI_POSITIVE)
+    if (o->min == -CLI_NO_LIMIT && o->max == CLI_NO_LIMIT)
+        snprintf(buf, size, "%s", what);
+    else if (o->min == CLI_POSITIVE)
         snprintf(buf, size, "%s above 0", what);
     else if (o->max == CLI_NO_LIMIT)
         snprintf(buf, size, "%s of at least %g", what, o->min);

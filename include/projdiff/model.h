@@ -83,6 +83,7 @@ typedef struct pjd_model_info {
     double range_low, range_high; /* range of clean data: -1, 1 for pictures; 0, 0 when unbounded */
     double sigma_scale;           /* user sigma (0..1 scale) times this is sigma in the model's units: 2 for pictures */
     bool sequence;                /* items are [c, 1, length] (or [c, length]); `multiple` is the length's alone */
+    bool preconditioned;          /* the network itself is told ln(sigma)/4 (EDM): raw outputs take that as t */
     double sample_rate;           /* of a sequence, in Hz; 0: unknown */
     size_t stem_count;            /* names of the channels of a music prior; 0: unnamed */
     const char *const *stems;     /* [stem_count] "bass", "drums", ... */

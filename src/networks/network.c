@@ -18,7 +18,6 @@ static const struct {
     {"first_stage_model.", "a latent diffusion checkpoint"},
     {"out.2.positional_embedding", "a guided-diffusion classifier"},
     {"Conv2d_1a_3x3.conv.weight", "an Inception-v3 feature network"},
-    {"to_time.0.0.weights", "an audio-diffusion UNet1d"},
     {"time_mlp.1.weight", "a denoising-diffusion-pytorch Unet"},
     {"quant_conv.weight", "an autoencoder"},
 };

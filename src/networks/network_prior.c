@@ -259,6 +259,7 @@ static void fill_info(pjd_model_info *i, const pjd_network *net, const pjd_weigh
     i->range_low = -i->range_high;
     /* pictures: 0..1 to the user, -1..1 to the network */
     i->sigma_scale = net->sigma_scale > 0 ? net->sigma_scale : 2;
+    i->preconditioned = net->sigma_data > 0;
     i->sequence = net->sequence;
     i->sample_rate = net->sample_rate;
     i->stem_count = net->stem_count;

@@ -29,6 +29,9 @@ void pjd_nn_builder_free(pjd_nn_builder *b)
 {
     if (!b)
         return;
+    for (size_t i = 0; i < b->made_count; i++)
+        pjd_free(b->made[i]);
+    pjd_free(b->made);
     pjd_free(b->values);
     pjd_free(b->recs);
     pjd_free(b);
@@ -201,8 +204,8 @@ pjd_nn_value pjd_nn_conv2d(pjd_nn_builder *b, pjd_nn_value x, const pjd_nn_conv 
     if (!p->weight || p->out == 0 || p->out > DIM_MAX || p->kh == 0 || p->kw == 0 || p->kh > 64 || p->kw > 64)
         return FAIL(b, PJD_ERR_ARG, "conv: expected weights for a kernel of 1 .. 64 and outputs, found %zu x %zu, %zu",
                     p->kh, p->kw, p->out);
-    if (p->stride != 1 && p->stride != 2 && p->stride != 4)
-        return FAIL(b, PJD_ERR_ARG, "conv: expected stride 1, 2 or 4, found %zu", p->stride);
+    if (p->stride == 0 || p->stride > 64)
+        return FAIL(b, PJD_ERR_ARG, "conv: expected a stride of 1 .. 64, found %zu", p->stride);
     if (p->pad_top > 64 || p->pad_bottom > 64 || p->pad_left > 64 || p->pad_right > 64)
         return FAIL(b, PJD_ERR_ARG, "conv: expected padding up to 64, found %zu %zu %zu %zu", p->pad_top, p->pad_bottom,
                     p->pad_left, p->pad_right);
@@ -467,4 +470,130 @@ pjd_nn_value pjd_nn_attention(pjd_nn_builder *b, const pjd_nn_attn *p)
 pjd_nn_value pjd_nn_linear_attention(pjd_nn_builder *b, const pjd_nn_attn *p)
 {
     return attention(b, NN_LINATTN, p);
+}
+
+/* ---- one-dimensional networks ---- */
+
+pjd_nn_value pjd_nn_layer_norm(pjd_nn_builder *b, pjd_nn_value x, double eps, const float *gain)
+{
+    const nn_shape *s = operand(b, NN_LAYER, x);
+    nn_rec r = record(NN_LAYER, x);
+
+    if (!s)
+        return PJD_NN_NONE;
+    if (!gain || !(eps >= 0 && isfinite(eps)))
+        return FAIL(b, PJD_ERR_ARG, "layer norm: expected a gain and eps >= 0, found %g", eps);
+    r.weight = gain;
+    r.real = eps;
+    return append(b, &r, s->h, s->w, s->c);
+}
+
+static pjd_nn_value line(pjd_nn_builder *b, nn_op op, pjd_nn_value x, size_t factor, size_t way)
+{
+    const nn_shape *s = operand(b, op, x);
+    nn_rec r = record(op, x);
+    bool fold = way == NN_LINE_FOLD, repeat = way == NN_LINE_REPEAT;
+
+    if (!s)
+        return PJD_NN_NONE;
+    if (s->h != 1 || factor == 0 || factor > 4096 || (fold && s->w % factor) || (!fold && !repeat && s->c % factor))
+        return FAIL(b, PJD_ERR_SHAPE, "line: a factor of %zu does not go into %zu x %zu positions of %zu channels",
+                    factor, s->h, s->w, s->c);
+    r.groups = way;
+    r.dim = factor;
+    if (fold)
+        return append(b, &r, 1, s->w / factor, s->c * factor);
+    return append(b, &r, 1, s->w * factor, repeat ? s->c : s->c / factor);
+}
+
+pjd_nn_value pjd_nn_fold(pjd_nn_builder *b, pjd_nn_value x, size_t factor)
+{
+    return line(b, NN_LINE, x, factor, NN_LINE_FOLD);
+}
+
+pjd_nn_value pjd_nn_unfold(pjd_nn_builder *b, pjd_nn_value x, size_t factor)
+{
+    return line(b, NN_LINE, x, factor, NN_LINE_UNFOLD);
+}
+
+pjd_nn_value pjd_nn_repeat(pjd_nn_builder *b, pjd_nn_value x, size_t factor)
+{
+    return line(b, NN_LINE, x, factor, NN_LINE_REPEAT);
+}
+
+/* Room for rearranged weights; NULL with a sticky error. */
+static float *make_weights(pjd_nn_builder *b, size_t n)
+{
+    float **made = pjd_realloc(b->made, b->made_count * sizeof *made, b->made_count + 1, sizeof *made);
+
+    if (made) {
+        b->made = made;
+        made[b->made_count] = pjd_alloc(n, sizeof **made);
+        if (made[b->made_count])
+            return made[b->made_count++];
+    }
+    if (b->error.code == PJD_OK)
+        pjd_error_nomem(&b->error, "network", n * sizeof(float));
+    return NULL;
+}
+
+/*
+ * Output position f j + r is x[j + q] W[.., s] + x[j + q - 1] W[.., s + f] with q, s = quotient and remainder of (r + pad) by
+ * f: the phases r of one q are the channels of one convolution with two taps, and no zero is ever multiplied.
+ */
+static pjd_nn_value phases(pjd_nn_builder *b, pjd_nn_value x, const float *weight, const float *bias, size_t in,
+                           size_t out, size_t f, size_t q, size_t first, size_t count)
+{
+    float *w = make_weights(b, count * out * (2 * in + 1)), *bv = w ? w + 2 * count * out * in : NULL;
+    size_t pad = f / 2 + f % 2;
+    pjd_nn_conv p = {.weight = w,
+                     .bias = bv,
+                     .out = count * out,
+                     .kh = 1,
+                     .kw = 2,
+                     .stride = 1,
+                     .pad_left = 1 - q,
+                     .pad_right = q,
+                     .residual = PJD_NN_NONE};
+
+    if (!w)
+        return PJD_NN_NONE;
+    for (size_t i = 0; i < count; i++) {
+        size_t s = (first + i + pad) % f;
+
+        for (size_t o = 0; o < out; o++) {
+            bv[i * out + o] = bias ? bias[o] : 0;
+            for (size_t k = 0; k < in; k++) {
+                const float *from = weight + (k * out + o) * 2 * f;
+                float *to = w + ((i * out + o) * in + k) * 2;
+
+                to[0] = from[s + f];
+                to[1] = from[s];
+            }
+        }
+    }
+    return pjd_nn_conv2d(b, x, &p);
+}
+
+pjd_nn_value pjd_nn_conv_transpose1d(pjd_nn_builder *b, pjd_nn_value x, const float *weight, const float *bias,
+                                     size_t out, size_t factor)
+{
+    const nn_shape *s = operand(b, NN_CONV, x);
+    size_t early, in, total;
+    pjd_nn_value a, late;
+
+    if (!s)
+        return PJD_NN_NONE;
+    if (!weight || s->h != 1 || factor < 2 || factor > 64 || out == 0 || out > DIM_MAX || !pjd_mul(out, s->c, &total) ||
+        total > ELEMENTS_MAX / (2 * factor))
+        return FAIL(b, PJD_ERR_ARG,
+                    "transposed conv: expected one line and a factor of 2 .. 64, found %zu lines, factor %zu", s->h,
+                    factor);
+    in = s->c;
+    early = factor - (factor / 2 + factor % 2); /* phases with q = 0 */
+    a = phases(b, x, weight, bias, in, out, factor, 0, 0, early);
+    late = phases(b, x, weight, bias, in, out, factor, 1, early, factor - early);
+    if (a == PJD_NN_NONE || late == PJD_NN_NONE)
+        return PJD_NN_NONE;
+    return line(b, NN_SPREAD, pjd_nn_concat(b, a, late), factor, NN_LINE_UNFOLD);
 }

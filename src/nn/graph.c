@@ -106,7 +106,7 @@ static pjd_nn_value overwritten(const nn_graph *g, size_t i)
         from = to = NN_RESIDUAL;
     else if (r->op == NN_ADD)
         to = NN_B;
-    else if (r->op != NN_SCALE && r->op != NN_ACT && r->op != NN_NORM && r->op != NN_RMS)
+    else if (r->op != NN_SCALE && r->op != NN_ACT && r->op != NN_NORM && r->op != NN_RMS && r->op != NN_LAYER)
         return PJD_NN_NONE;
     for (size_t k = from; k <= to; k++) {
         pjd_nn_value v = r->in[k];

@@ -22,11 +22,16 @@ typedef enum nn_op {
     NN_FOURIER,
     NN_RMS,
     NN_FIR,
+    NN_LAYER,  /* layer norm */
+    NN_LINE,   /* positions to channels and back; groups: which way, below */
+    NN_SPREAD, /* channels to positions, without moving a float */
     NN_MEMORY,
     NN_LINATTN,
     NN_MOMENTS, /* what is left of a norm that a convolution applies to its input: per channel mean, scale, offset */
     NN_OPS
 } nn_op;
+
+enum { NN_LINE_FOLD = 0, NN_LINE_UNFOLD, NN_LINE_REPEAT };
 
 /* Operands of a record by role. */
 enum {
@@ -70,6 +75,8 @@ struct pjd_nn_builder {
     nn_rec *recs;
     size_t rec_count, rec_room;
     bool has_input;
+    float **made; /* weights rearranged for a layer; they live as long as the builder */
+    size_t made_count;
     pjd_error error; /* first one; code PJD_OK: none */
 };
 
@@ -158,8 +165,8 @@ typedef struct nn_class {
 
 extern const nn_class pjd_nn_class_input, pjd_nn_class_time, pjd_nn_class_label, pjd_nn_class_conv, pjd_nn_class_norm,
     pjd_nn_class_concat, pjd_nn_class_add, pjd_nn_class_scale, pjd_nn_class_pool, pjd_nn_class_up, pjd_nn_class_act,
-    pjd_nn_class_attn, pjd_nn_class_moments, pjd_nn_class_fourier, pjd_nn_class_rms, pjd_nn_class_fir,
-    pjd_nn_class_memory, pjd_nn_class_linattn;
+    pjd_nn_class_attn, pjd_nn_class_moments, pjd_nn_class_layer, pjd_nn_class_line, pjd_nn_class_spread,
+    pjd_nn_class_fourier, pjd_nn_class_rms, pjd_nn_class_fir, pjd_nn_class_memory, pjd_nn_class_linattn;
 /* By nn_op. */
 extern const nn_class *const pjd_nn_classes[NN_OPS];
 

@@ -47,7 +47,7 @@ typedef struct pjd_nn_conv {
     const float *weight; /* [out, in, kh, kw] */
     const float *bias;   /* [out] or NULL */
     size_t out, kh, kw;
-    size_t stride;                                   /* 1, 2, 4: both directions (with h = 1: along w only) */
+    size_t stride;                                   /* 1 .. 64: both directions (with h = 1: along w only) */
     size_t pad_top, pad_bottom, pad_left, pad_right; /* zeros */
     bool upsample2;                                  /* nearest x2 of the input first (folded into the convolution) */
     pjd_nn_value residual;                           /* added to the result (same shape), or PJD_NN_NONE */
@@ -84,6 +84,19 @@ pjd_nn_value pjd_nn_upsample2(pjd_nn_builder *b, pjd_nn_value x); /* nearest */
  * zeros on each side, or (up) its transpose times 4, cut to twice the size (pad is n/2 - 1 then).
  */
 pjd_nn_value pjd_nn_fir(pjd_nn_builder *b, pjd_nn_value x, const float *filter, size_t n, size_t pad, bool up);
+
+/* Over the channels of every position: (x - mean) / sqrt(biased variance + eps) gain[c]. */
+pjd_nn_value pjd_nn_layer_norm(pjd_nn_builder *b, pjd_nn_value x, double eps, const float *gain);
+/*
+ * Sequences (h = 1). fold: channel k of position factor l + r becomes channel k factor + r of position l; unfold is its
+ * inverse; repeat: nearest x factor. conv_transpose1d: PyTorch's ConvTranspose1d, weight [in, out, 2 factor], stride factor,
+ * padding factor/2 + factor%2, output padding factor%2: factor times the length; factor >= 2.
+ */
+pjd_nn_value pjd_nn_fold(pjd_nn_builder *b, pjd_nn_value x, size_t factor);
+pjd_nn_value pjd_nn_unfold(pjd_nn_builder *b, pjd_nn_value x, size_t factor);
+pjd_nn_value pjd_nn_repeat(pjd_nn_builder *b, pjd_nn_value x, size_t factor);
+pjd_nn_value pjd_nn_conv_transpose1d(pjd_nn_builder *b, pjd_nn_value x, const float *weight, const float *bias,
+                                     size_t out, size_t factor);
 pjd_nn_value pjd_nn_activation(pjd_nn_builder *b, pjd_nn_value x, pjd_act act);
 
 /*

@@ -17,6 +17,7 @@ const nn_class *const pjd_nn_classes[NN_OPS] = {
     [NN_ADD] = &pjd_nn_class_add,         [NN_SCALE] = &pjd_nn_class_scale,     [NN_POOL] = &pjd_nn_class_pool,
     [NN_UP] = &pjd_nn_class_up,           [NN_ACT] = &pjd_nn_class_act,         [NN_ATTN] = &pjd_nn_class_attn,
     [NN_MOMENTS] = &pjd_nn_class_moments, [NN_FOURIER] = &pjd_nn_class_fourier, [NN_RMS] = &pjd_nn_class_rms,
+    [NN_LAYER] = &pjd_nn_class_layer,     [NN_LINE] = &pjd_nn_class_line,       [NN_SPREAD] = &pjd_nn_class_spread,
     [NN_FIR] = &pjd_nn_class_fir,         [NN_MEMORY] = &pjd_nn_class_memory,   [NN_LINATTN] = &pjd_nn_class_linattn,
 };
 
