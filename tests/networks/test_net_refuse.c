@@ -130,7 +130,6 @@ static void test_unknown(void **state)
         {"fc.weight", "not a known network: 1 tensors, the first are fc.weight"},
         {"cond_stage_model.a.weight", "a latent diffusion checkpoint"},
         {"input_blocks.1.1.transformer_blocks.0.norm1.weight", "text-conditional"},
-        {"to_time.0.0.weights", "UNet1d"},
     };
 
     for (size_t i = 0; i < PJD_COUNTOF(cases); i++) {
