@@ -52,7 +52,8 @@ pjd_status pjd_model_add_detail(pjd_model *m, pjd_error *err, const char *fmt, .
 /*
  * Betas [count] of a named schedule (guided-diffusion, DDPM, diffusers names): "linear" b0..b1 inclusive,
  * "scaled_linear" (squares of a linspace of roots), "squaredcos_cap_v2" / "cosine" (Nichol & Dhariwal 2021, eq. 17, capped at 0.999),
- * "sigmoid" (diffusers). PJD_ERR_ARG for unknown names.
+ * "sigmoid" (diffusers), "sigmoid_abar" (Jabri et al. 2022: abar itself falls as a sigmoid from -3 to 3, betas capped at
+ * 0.999; b0 and b1 are not used). PJD_ERR_ARG for unknown names.
  */
 pjd_status pjd_schedule_betas(const char *name, double b0, double b1, size_t count, double *betas, pjd_error *err);
 

@@ -18,7 +18,7 @@ static const struct {
     {"first_stage_model.", "a latent diffusion checkpoint"},
     {"out.2.positional_embedding", "a guided-diffusion classifier"},
     {"Conv2d_1a_3x3.conv.weight", "an Inception-v3 feature network"},
-    {"time_mlp.1.weight", "a denoising-diffusion-pytorch Unet"},
+    {"time_mlp.1.weight", "a denoising-diffusion-pytorch network for sequences, or of an older form"},
     {"quant_conv.weight", "an autoencoder"},
 };
 

@@ -12,18 +12,26 @@ static double cosine_abar(double u)
     return c * c;
 }
 
+static double sigmoid_abar(double u)
+{
+    double end = 1 / (1 + exp(-3.0));
+
+    return (end - 1 / (1 + exp(3 - 6 * u))) / (2 * end - 1);
+}
+
 pjd_status pjd_schedule_betas(const char *name, double b0, double b1, size_t count, double *betas, pjd_error *err)
 {
     bool cosine = !strcmp(name, "squaredcos_cap_v2") || !strcmp(name, "cosine");
+    bool jabri = !strcmp(name, "sigmoid_abar");
     bool linear = !strcmp(name, "linear"), scaled = !strcmp(name, "scaled_linear"), sigmoid = !strcmp(name, "sigmoid");
 
     if (count == 0)
         return pjd_error_set(err, PJD_ERR_ARG, "schedule: at least one step expected, found 0");
-    if (!cosine && !linear && !scaled && !sigmoid)
+    if (!cosine && !jabri && !linear && !scaled && !sigmoid)
         return pjd_error_set(err, PJD_ERR_ARG,
                              "schedule: linear, scaled_linear, squaredcos_cap_v2 or sigmoid expected, found \"%.60s\"",
                              name);
-    if (!cosine && !(b0 > 0 && b0 <= b1 && b1 < 1))
+    if (!cosine && !jabri && !(b0 > 0 && b0 <= b1 && b1 < 1))
         return pjd_error_set(err, PJD_ERR_ARG, "schedule: 0 < beta_start <= beta_end < 1 expected, found %g and %g", b0,
                              b1);
     for (size_t i = 0; i < count; i++) {
@@ -38,9 +46,10 @@ pjd_status pjd_schedule_betas(const char *name, double b0, double b1, size_t cou
         } else if (sigmoid) {
             betas[i] = b0 + (b1 - b0) / (1 + exp(6 - 12 * u));
         } else {
-            double n = (double)count;
+            double n = (double)count, from = (double)i / n, to = ((double)i + 1) / n;
 
-            betas[i] = fmin(1 - cosine_abar(((double)i + 1) / n) / cosine_abar((double)i / n), 0.999);
+            betas[i] = fmin(1 - (jabri ? sigmoid_abar(to) / sigmoid_abar(from) : cosine_abar(to) / cosine_abar(from)),
+                            0.999);
         }
     }
     return PJD_OK;

@@ -48,6 +48,9 @@ static const parity fixtures[] = {
      .classes = {2, 4},
      .conditional = true,
      .bound = 1e-4},
+    {.folder = "lucid_trainer", .file = "/model.pt", .bound = 1e-4},
+    {.folder = "lucid_x0", .file = "/model.pt", .bound = 1e-4},
+    {.folder = "lucid_bare", .file = "/model.pt", .config = "beta_schedule=sigmoid,objective=pred_v", .bound = 1e-4},
 };
 
 static const double sigmas[] = {0.02, 0.7, 31};
