@@ -249,7 +249,7 @@ static void test_linear_attention(void **state)
 {
     try_memory(1, 1, 1, 1, 1, 1);
     try_memory(2, 3, 2, 2, 3, 4);
-    try_memory(1, 17, 17, 4, 32, 4);
+    try_memory(1, 17, 5, 3, 16, 4);
     try_memory(1, 2, 17, 1, 17, 2);
 }
 
