@@ -1,0 +1,48 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""Writes the averaged weights of a state of train.py as a folder with config.json and model.safetensors in float16.
+
+    export.py STATE FOLDER bass,drums,guitar,piano|bass|...
+"""
+import json
+import os
+import struct
+import sys
+
+import torch
+
+import train
+
+
+def safetensors(path, tensors):
+    header, data = {}, b""
+    for name in sorted(tensors):
+        t = tensors[name].half().contiguous()
+        raw = t.numpy().tobytes()
+        header[name] = {"dtype": "F16", "shape": list(t.shape), "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path + ".tmp", "wb") as f:
+        f.write(struct.pack("<Q", len(text)) + text + data)
+    os.replace(path + ".tmp", path)
+
+
+def main():
+    state, folder, stems = sys.argv[1:]
+    s, stems = torch.load(state), stems.split(",")
+    os.makedirs(folder, exist_ok=True)
+    n = len(train.CONFIG["factors"])
+    config = dict(_class_name="UNet1d", in_channels=len(stems), patch_blocks=1, **train.CONFIG, attentions=[False] * n,
+                  attention_heads=8, attention_features=64, attention_multiplier=2, use_nearest_upsample=False, use_skip_scale=True,
+                  use_attention_bottleneck=False, use_context_time=True, diffusion_sigma_data=train.SIGMA_DATA,
+                  diffusion_dynamic_threshold=0.0, sample_rate=22050, window=train.WINDOW, stems=stems)
+    with open(os.path.join(folder, "config.json"), "w") as f:
+        json.dump(config, f, indent=2)
+        f.write("\n")
+    safetensors(os.path.join(folder, "model.safetensors"), s["ema"])
+    print("%s: iteration %d, loss %.4f" % (folder, s["step"], s["loss"]))
+
+
+if __name__ == "__main__":
+    main()
