@@ -224,6 +224,8 @@ bool cli_interrupted(void);
 
 /* ---- the prior that ships ---- */
 
+/* Where a prior that ships is ("photo", "music/isdm"); false when it is not found. */
+bool cli_find_shipped(const char *kind, char *out, size_t size);
 /* Open `path`, or without one the shipped prior; an exit code. */
 int cli_model_open(const char *path, const char *config, pjd_model **out);
 
