@@ -1,0 +1,215 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""projdiff separate on sound files: rates, channels, lengths, formats, refusals. The prior has random weights: what is
+tested is that the stems are files like the mix and sum to it, whatever the prior says."""
+import array
+import math
+import os
+import signal
+import struct
+import subprocess
+import time
+import unittest
+
+from support import COMMAND, GOLDEN, Case, environment, main, npy_read, projdiff, relative_l2, write
+
+MODEL = os.path.join(GOLDEN, "unet1d_msdm", "model.ckpt")
+STEMS = ["bass", "drums", "guitar", "piano"]
+
+
+def wav_bytes(rate, channels, samples, bits=16, number=None):
+    """samples: flat floats, interleaved; bits 16, 24 or 32 (float)."""
+    if bits == 32:
+        body, tag = array.array("f", samples).tobytes(), 3
+    else:
+        top = 1 << (bits - 1)
+        ints = [max(-top, min(top - 1, round(v * top))) for v in samples]
+        body, tag = b"".join(struct.pack("<i", i)[: bits // 8] for i in ints), 1
+    width = channels * bits // 8
+    head = struct.pack("<HHIIHH", tag, channels, rate, rate * width, width, bits)
+    size = len(body) if number is None else number
+    return b"RIFF" + struct.pack("<I", 36 + size) + b"WAVEfmt " + struct.pack("<I", 16) + head + b"data" + \
+        struct.pack("<I", size) + body
+
+
+class Wav:
+    def __init__(self, path):
+        with open(path, "rb") as f:
+            data = f.read()
+        assert data[:4] == b"RIFF" and data[8:12] == b"WAVE"
+        at = 12
+        while at + 8 <= len(data):
+            kind, size = struct.unpack("<4sI", data[at:at + 8])
+            part = data[at + 8:at + 8 + size]
+            if kind == b"fmt ":
+                self.tag, self.channels, self.rate, _, _, self.bits = struct.unpack("<HHIIHH", part[:16])
+            elif kind == b"data":
+                body = part
+            at += 8 + size + size % 2
+        if self.bits == 32:
+            self.samples = list(array.array("f", body))
+        else:
+            n, top = self.bits // 8, 1 << (self.bits - 1)
+            self.samples = [int.from_bytes(body[i:i + n], "little", signed=True) / top for i in range(0, len(body), n)]
+        self.frames = len(self.samples) // self.channels
+
+
+def song(rate, channels, frames, level=0.3):
+    """Two tones, a different one in each channel."""
+    return [level * (math.sin(2 * math.pi * 110 * i / rate) + 0.7 * math.sin(2 * math.pi * (700 + 300 * c) * i / rate))
+            for i in range(frames) for c in range(channels)]
+
+
+@unittest.skipUnless(os.path.exists(MODEL), "%s is not here" % MODEL)
+class Separate(Case):
+    def wav(self, name, rate, channels, frames, bits=16, samples=None):
+        samples = song(rate, channels, frames) if samples is None else samples
+        return write(self.path(name), wav_bytes(rate, channels, samples, bits))
+
+    def words(self, mix, *more, out="out"):
+        return ("separate", "-q", "-m", MODEL, "--stems", ",".join(STEMS), "--steps", "2", "--repeats", "1", "-i", mix, "-o",
+                self.path(out)) + more
+
+    def stems(self, out="out"):
+        """The stems by name; no other file may be there."""
+        self.assertEqual(sorted(os.listdir(self.path(out))), ["%s.wav" % s for s in STEMS])
+        return [Wav(os.path.join(self.path(out), "%s.wav" % s)) for s in STEMS]
+
+    def check(self, mix, bits, out="out", tolerance=None):
+        """Like the mix in all but content, and of sum the mix."""
+        stems = self.stems(out)
+        for s in stems:
+            self.assertEqual((s.rate, s.channels, s.frames, s.bits), (mix.rate, mix.channels, mix.frames, bits))
+        # four roundings of half a step each; float: a few rounding errors of 2^-24
+        bound = tolerance or (2.001 / (1 << (bits - 1)) if bits < 32 else 1e-6)
+        worst = max(abs(sum(v) - m) for v, m in zip(zip(*(s.samples for s in stems)), mix.samples))
+        self.assertLessEqual(worst, bound)
+        return stems
+
+    def test_rates_channels_lengths(self):
+        for rate, channels, frames, bits in ((8000, 1, 4001, 16), (44100, 2, 20011, 16), (48000, 2, 24000, 24),
+                                             (44100, 2, 4410, 32), (22050, 1, 22051, 16), (22050, 2, 5000, 24),
+                                             (44100, 1, 1, 16), (96000, 3, 9600, 16)):
+            with self.subTest(rate=rate, channels=channels, frames=frames, bits=bits):
+                mix = self.wav("mix.wav", rate, channels, frames, bits)
+                self.good(*self.words(mix, "--overwrite"))
+                self.check(Wav(mix), bits)
+
+    def test_windows(self):
+        """Windows much shorter than the sound; the rate of the model (as solved) and another one (masks)."""
+        for rate, solver in ((22050, "projdiff"), (22050, "dirac"), (44100, "projdiff"), (44100, "gaussian")):
+            mix = self.wav("mix.wav", rate, 1, rate + 7)
+            words = self.words(mix, "--window", "0.5", "--overlap", "0.1", "--solver", solver, "--overwrite")
+            self.good(*words)
+            self.check(Wav(mix), self.stems()[0].bits)  # random weights may exceed full scale
+            first = [s.samples for s in self.stems()]
+            self.good(*words)
+            self.assertEqual(first, [s.samples for s in self.stems()])  # same seed, same bytes
+            self.good(*words, "--seed", "2")
+            self.assertNotEqual(first, [s.samples for s in self.stems()])
+
+    def test_silence(self):
+        for rate, channels in ((22050, 1), (44100, 2)):
+            mix = self.wav("mix.wav", rate, channels, 0, samples=[0.0] * 3000 * channels)
+            self.good(*self.words(mix, "--overwrite"))
+            for s in self.check(Wav(mix), 16):
+                self.assertEqual(set(s.samples), {0})
+
+    def test_nothing_is_clipped(self):
+        mix = self.wav("mix.wav", 22050, 1, 8000, samples=song(22050, 1, 8000, 0.58))
+        r = self.good("separate", "-m", MODEL, "--stems", ",".join(STEMS), "--steps", "3", "--repeats", "1", "--step-size", "40",
+                      "-i", mix, "-o", self.path("out"))
+        self.assertIn("full scale", r.err)
+        stems = self.check(Wav(mix), 32, tolerance=1e-3)
+        self.assertGreater(max(abs(v) for s in stems for v in s.samples), 1)
+
+    def test_flac_and_pipe(self):
+        mix = self.wav("mix.wav", 44100, 2, 9001)
+        self.good(*self.words(mix, "--format", "flac", out="flac"))
+        self.assertEqual(sorted(os.listdir(self.path("flac"))), ["%s.flac" % s for s in STEMS])
+        self.good(*self.words(os.path.join(self.path("flac"), "bass.flac")))
+        self.assertEqual([(s.frames, s.channels, s.bits) for s in self.stems()], [(9001, 2, 16)] * 4)
+        with open(mix, "rb") as f:
+            self.good(*self.words("-", out="pipe"), stdin=f.read())
+        self.check(Wav(mix), 16, out="pipe")
+
+    def test_ogg(self):
+        try:
+            import numpy
+            import soundfile
+        except ImportError:
+            self.skipTest("soundfile is not here")
+        x = numpy.array(song(44100, 2, 9001)).reshape(-1, 2)
+        soundfile.write(self.path("mix.ogg"), x, 44100)
+        self.good(*self.words(self.path("mix.ogg")))
+        self.assertEqual([(s.frames, s.channels, s.bits) for s in self.stems()], [(9001, 2, 24)] * 4)
+
+    def test_existing_outputs(self):
+        mix = self.wav("mix.wav", 44100, 1, 4410)
+        self.good(*self.words(mix))
+        before = self.stems()[0].samples
+        self.refused(2, *self.words(mix, "--seed", "5"), says="already exists")
+        self.good(*self.words(mix, "--seed", "5", "--skip-existing"))
+        self.assertEqual(before, self.stems()[0].samples)
+
+    def test_refusals(self):
+        mix = self.wav("mix.wav", 44100, 1, 4410)
+        with open(mix, "rb") as f:
+            data = f.read()
+        self.refused(3, *self.words(self.path("none.wav")), says="none.wav")
+        self.refused(3, *self.words(write(self.path("a.wav"), b"")), says="a.wav")
+        self.refused(3, *self.words(write(self.path("a.wav"), b"not a sound at all, but long enough")), says="a.wav")
+        self.refused(3, *self.words(write(self.path("a.wav"), data[:3000])), says="truncated")
+        self.refused(3, *self.words(write(self.path("a.wav"), wav_bytes(44100, 1, [0, math.nan, 0], 32))), says="finite")
+        self.refused(3, *self.words(write(self.path("a.wav"), wav_bytes(44100, 1, [0, 1e30, 0], 32))), says="no sound")
+        self.refused(3, *self.words(self.dir), says="expected a file")
+        self.refused(2, "separate", "-m", MODEL, "-o", self.path("out"), says="-i FILE")
+        self.refused(2, *self.words(mix, "--overlap", "3", "--window", "2"), says="--overlap")
+        self.refused(2, *self.words(mix, "--noise", mix), says="array")
+        self.refused(2, *self.words(mix)[:3], MODEL, "--stems", "a,b", "-i", mix, "-o", self.path("out"), says="--stems")
+        self.refused(4, "separate", "-q", "-m", mix, "-i", mix, "-o", self.path("out"))
+        self.refused(4, "separate", "-q", "-m", self.dir, "-i", mix, "-o", self.path("out"), says="stem")
+
+    def test_streamed_wav(self):
+        """Sizes of a WAV file that was written into a pipe say nothing."""
+        samples = song(44100, 1, 4410)
+        mix = self.wav("mix.wav", 44100, 1, 4410, samples=samples)
+        write(self.path("pipe.wav"), wav_bytes(44100, 1, samples, number=0xFFFFFFFF - 36))
+        self.good(*self.words(self.path("pipe.wav")))
+        self.check(Wav(mix), 16)
+
+    def test_interrupt_and_resume(self):
+        mix = self.wav("mix.wav", 22050, 1, 3 * 22050)
+        words = [w for w in self.words(mix, "--window", "0.5", "--overlap", "0.1") if w != "-q"]
+        words[words.index("--steps") + 1] = "20"
+        self.good(*words)
+        whole = [s.samples for s in self.stems()]
+        words[words.index(self.path("out"))] = self.path("two")
+        p = subprocess.Popen([COMMAND] + words, stderr=subprocess.PIPE, env=environment())
+        part = os.path.join(self.path("two"), "separate.part")
+        end = time.time() + 60
+        while time.time() < end and p.poll() is None and not (os.path.exists(part) and os.path.getsize(part) > 200000):
+            time.sleep(0.01)
+        p.send_signal(signal.SIGINT)
+        err = p.communicate()[1].decode()
+        if p.returncode == 0:
+            self.skipTest("it was done before the interrupt")
+        self.assertEqual(p.returncode, 130, err)
+        self.assertEqual(os.listdir(self.path("two")), ["separate.part"])
+        r = self.good(*words)
+        self.assertIn("from an earlier run", r.err)
+        self.assertEqual(whole, [s.samples for s in self.stems("two")])
+
+    def test_arrays_follow_the_recorded_run(self):
+        g = os.path.join(GOLDEN, "separate_msdm")
+        self.good("separate", "-q", "-m", MODEL, "--compat", "reference", "--noise", os.path.join(g, "noise.npy"), "--initial-noise",
+                  os.path.join(g, "initial_noise.npy"), "--steps", "12", "--step-size", "0.1", "-i", os.path.join(g, "mixture.npy"),
+                  "-o", self.path("x.npy"))
+        shape, x = npy_read(self.path("x.npy"))
+        expected_shape, expected = npy_read(os.path.join(g, "sources_out.npy"))
+        self.assertEqual(shape, expected_shape)
+        self.assertLessEqual(relative_l2(x, expected), 1e-3)
+
+
+if __name__ == "__main__":
+    main()
