@@ -41,7 +41,6 @@ static const cli_option options[] = {
      NULL},
     {"initial-noise", 0, CLI_TEXT, offsetof(A, initial_noise), "FILE.npy",
      "with --compat reference: what the first evaluation sees (arrays only)", 0, 0, NULL},
-    {"plot", 0, CLI_TEXT, offsetof(A, plot), "FILE.png|svg", "a picture of the waveforms and spectrograms", 0, 0, NULL},
     CLI_OPT_PRECISION(A),
     CLI_OPT_BACKEND(A),
     CLI_OPT_THREADS(A),
@@ -107,9 +106,12 @@ const cli_command cli_cmd_separate = {
     .summary = "a mix into its instruments",
     .synopsis = "[-m MODEL] -i MIX -o DIR [--solver NAME] [--steps N] [--seed N]",
     .description =
-        "Writes one <stem>.wav for each stem of the model, with the rate, the channels, the sample format and the exact "
-        "number of samples of the mix. The model works in mono at its own rate; unless the mix is just that, each channel "
-        "of the mix is divided by the stems' shares in time and frequency, so that the stems sum to the mix. Nothing is "
+        "Writes one <stem>.wav for each stem of the model, with the rate, the channels, the sample format and the "
+        "exact "
+        "number of samples of the mix. The model works in mono at its own rate; unless the mix is just that, each "
+        "channel "
+        "of the mix is divided by the stems' shares in time and frequency, so that the stems sum to the mix. Nothing "
+        "is "
         "clipped or scaled: when a stem exceeds full scale, all are written as 32-bit float.\n\n"
         "A mix of any length is solved in windows, in constant memory. Finished windows are kept in DIR/separate.part "
         "until all is done: the same command goes on after an interrupt.",

@@ -30,7 +30,8 @@ static bool search_list(const char *list, const char *kind, char *out, size_t si
 
         if (n > 0 && (size_t)snprintf(out, size, "%.*s/%s", (int)n, list, kind) < size && is_prior(out, kind))
             return true;
-        if (n > 0 && !strcmp(kind, SHIPPED) && (size_t)snprintf(out, size, "%.*s", (int)n, list) < size && is_model_folder(out))
+        if (n > 0 && !strcmp(kind, SHIPPED) && (size_t)snprintf(out, size, "%.*s", (int)n, list) < size &&
+            is_model_folder(out))
             return true;
         list += n;
         if (*list)

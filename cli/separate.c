@@ -92,13 +92,13 @@ static int solve_windows(const separate_args *a, pjd_sources *sources, mix_input
 static void make_key(const separate_args *a, const music *m, const mix_input *in, const pjd_windows *w, char *out,
                      size_t size)
 {
-    int n = snprintf(out, size,
-                     "projdiff separate 1 %s\nsound %zu %zu %u %016llx\nrate %u\nwindows %zu %zu %zu %zu\nsolver %d %ld "
-                     "%ld %.17g\nseed %llu\nprecision %d\nmodel %s %s\n",
-                     pjd_version(), in->info.frames, in->info.channels, in->info.rate,
-                     (unsigned long long)in->fingerprint, m->rate, w->count, w->length, w->overlap, w->hop, a->solver,
-                     a->steps, a->repeats, a->step_size, (unsigned long long)a->seed, a->precision,
-                     a->model ? a->model : "", a->model_config ? a->model_config : "");
+    int n = snprintf(
+        out, size,
+        "projdiff separate 1 %s\nsound %zu %zu %u %016llx\nrate %u\nwindows %zu %zu %zu %zu\nsolver %d %ld "
+        "%ld %.17g\nseed %llu\nprecision %d\nmodel %s %s\n",
+        pjd_version(), in->info.frames, in->info.channels, in->info.rate, (unsigned long long)in->fingerprint, m->rate,
+        w->count, w->length, w->overlap, w->hop, a->solver, a->steps, a->repeats, a->step_size,
+        (unsigned long long)a->seed, a->precision, a->model ? a->model : "", a->model_config ? a->model_config : "");
 
     for (size_t i = 0; i < m->count && n >= 0 && (size_t)n < size; i++)
         n += snprintf(out + n, size - (size_t)n, "%s %llu\n", pjd_model_get_info(m->models[i])->family,

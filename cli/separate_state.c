@@ -92,8 +92,7 @@ void state_close(sep_state *s, bool remove)
     if (remove || s->done == 0)
         unlink(s->path);
     else
-        cli_say("%s keeps %zu of %zu windows: the same command goes on from there", s->path, s->done,
-                s->windows.count);
+        cli_say("%s keeps %zu of %zu windows: the same command goes on from there", s->path, s->done, s->windows.count);
     close(s->fd);
     s->fd = -1;
 }
