@@ -369,7 +369,7 @@ static pjd_status infer_attention(const pjd_weights *w, unet1d *d, const pjd_hyp
         }
     d->heads = (size_t)d->p.attention_heads;
     d->features = d->p.attention_features ? (size_t)d->p.attention_features : width / d->heads;
-    d->multiplier = c ? wide / c : 1;
+    d->multiplier = c ? wide / c : (size_t)d->p.attention_multiplier;
     if (width && (d->features == 0 || d->heads * d->features != width))
         return pjd_error_set(err, pjd_hyper_blame(h, "attention_heads"),
                              WHO ": %zu heads of %zu do not make the %zu channels of the attention "
@@ -515,7 +515,7 @@ static pjd_status fill_network(pjd_network *net, const pjd_hyper *h, const unet1
     net->prediction = PJD_PREDICT_X0;
     snprintf(net->schedule, sizeof net->schedule, "by noise level (EDM, sigma_data %g)", net->sigma_data);
     net->parameters = pjd_net_tensors_parameters(net->tensors);
-    return read_stems(net, h, d->p.stems, err);
+    return read_stems(net, h, pjd_hyper_text(h, "stems"), err);
 }
 
 static pjd_status set_up(pjd_network *net, pjd_hyper *h, const pjd_log *log, pjd_error *err)
@@ -530,6 +530,9 @@ static pjd_status set_up(pjd_network *net, pjd_hyper *h, const pjd_log *log, pjd
         st = pjd_hyper_fill(h, &d->p, sizeof d->p, err);
     if (st == PJD_OK)
         st = infer(net->w, d, h, net, err);
+    /* The published joint network does not tell its stems; their order is the data set's. */
+    if (st == PJD_OK && net->in_channels == 4 && !pjd_hyper_source(h, "stems"))
+        st = pjd_hyper_set(h, "published", "stems", err, "bass,drums,guitar,piano");
     if (st == PJD_OK)
         st = check_hyper(h, d, net, err);
     if (st != PJD_OK)

@@ -72,6 +72,28 @@ class Golden(Case):
                 error = relative_l2(out, expected)
                 self.assertTrue(error <= 1e-4, "%s t=%s: relative L2 %g" % (folder, t, error))
 
+    def test_audio_network(self):
+        folder, model = "unet1d_msdm", golden("unet1d_msdm", "model.ckpt")
+        for i, sigma in enumerate(("0.0005", "0.02", "0.3", "1")):
+            self.good("network", "-m", model, "-i", golden(folder, "x.npy"), "--denoise", "--sigma", sigma, "-o",
+                      self.path("o.npy"), "--overwrite")
+            shape, out = npy_read(self.path("o.npy"))
+            expected_shape, expected = npy_read(golden(folder, "denoised_%d.npy" % i))
+            self.assertEqual(shape, expected_shape)
+            error = relative_l2(out, expected)
+            self.assertTrue(error <= 1e-4, "sigma %s: relative L2 %g" % (sigma, error))
+        # sigma 1: c_noise 0, c_in 1/sqrt(1.04)
+        shape, x = npy_read(golden(folder, "x.npy"))
+        scaled = self.npy("s.npy", shape, [v / 1.04 ** 0.5 for v in x])
+        self.good("network", "-m", model, "-i", scaled, "--t", "0", "-o", self.path("o.npy"), "--overwrite")
+        error = relative_l2(npy_read(self.path("o.npy"))[1], npy_read(golden(folder, "net_3.npy"))[1])
+        self.assertTrue(error <= 1e-4, "raw: relative L2 %g" % error)
+        words = ["network", "-m", model, "-i", golden(folder, "x.npy"), "-q", "-o", self.path("p.npy")]
+        self.refused(2, *words, "--sigma", "0.1", says="--denoise")
+        self.refused(2, *words, "--denoise", "--sigma", "0", says="--sigma")
+        self.refused(2, *words, "--denoise", "--sigma", "1", "--t", "3", says="--sigma")
+        self.refused(2, *words, says="--t")
+
     def test_classes_are_checked(self):
         words = ["network", "-m", golden("adm_class_neworder", "model.pt"), "--model-config", CONFIG, "-i",
                  golden("adm_class_neworder", "x.npy"), "--t", "0", "-q", "-o", self.path("o.npy")]

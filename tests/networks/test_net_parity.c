@@ -51,6 +51,8 @@ static const parity fixtures[] = {
     {.folder = "lucid_trainer", .file = "/model.pt", .bound = 1e-4},
     {.folder = "lucid_x0", .file = "/model.pt", .bound = 1e-4},
     {.folder = "lucid_bare", .file = "/model.pt", .config = "beta_schedule=sigmoid,objective=pred_v", .bound = 1e-4},
+    {.folder = "unet1d_joint", .bound = 1e-4},
+    {.folder = "unet1d_single", .bound = 1e-4},
 };
 
 static const double sigmas[] = {0.02, 0.7, 31};

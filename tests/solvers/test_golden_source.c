@@ -56,6 +56,8 @@ static void network(void **state)
     assert_int_equal(info->in_channels, STEMS);
     assert_int_equal(info->multiple, 4 * 4 * 2 * 2);
     assert_at_most(fabs(info->sample_rate - 22050), 0);
+    assert_int_equal(info->stem_count, STEMS);
+    assert_string_equal(info->stems[3], "piano");
     for (int b = 0; b < 2; b++) {
         pjd_runner_options o = {.threads = 2, .backend = backends[b]};
         pjd_runner *r;

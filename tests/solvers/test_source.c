@@ -2,6 +2,7 @@
 /* Sources with Gaussian priors, where what must come out is known; levels; what is refused. */
 #include "support/support.h"
 
+#include "core/core.h"
 #include "projdiff/source.h"
 
 enum { STEMS = 3, LENGTH = 17, N = STEMS * LENGTH };
@@ -146,6 +147,37 @@ static void completes(void **state)
     pjd_sources_free(s);
 }
 
+/* The loop allocates nothing. */
+static bool count_allocations(void *user, size_t step, size_t steps, const float *x0)
+{
+    uint64_t *seen = user, now = pjd_mem_test_count();
+
+    if (step > 1)
+        assert_int_equal(now, *seen);
+    *seen = now;
+    return true;
+}
+
+static void allocates_nothing(void **state)
+{
+    static const char *const solvers[] = {"projdiff", "dirac", "gaussian"};
+    float mixture[LENGTH] = {0}, x[N];
+    pjd_sources *s = gaussian_stems(false, 0.1f);
+    pjd_source_options o;
+    pjd_error err;
+    uint64_t seen;
+
+    for (int k = 0; k < 3; k++) {
+        pjd_source_options_init(&o);
+        o.solver = solvers[k];
+        o.steps = 5;
+        o.progress = count_allocations;
+        o.progress_user = &seen;
+        assert_ok(pjd_separate(s, mixture, &o, x, NULL, &err), &err);
+    }
+    pjd_sources_free(s);
+}
+
 static bool stop_at_two(void *user, size_t step, size_t steps, const float *x0)
 {
     return step < 2;
@@ -187,7 +219,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(levels),    cmocka_unit_test(separates), cmocka_unit_test(known_samples),
-        cmocka_unit_test(completes), cmocka_unit_test(refused),
+        cmocka_unit_test(completes), cmocka_unit_test(refused),   cmocka_unit_test(allocates_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
