@@ -38,6 +38,7 @@ static int read_noise(const separate_args *a, size_t stems, array_run *r)
     if (a->noise && (pjd_npy_read(a->noise, &r->noise, &shape, &err) != PJD_OK ||
                      (pjd_shape_count(&shape, &n), pjd_noise_recorded(r->noise, n, &r->source, &err)) != PJD_OK))
         return cli_fail(&err, a->noise, false);
+    r->noise_count = n;
     if (!a->initial_noise)
         return CLI_DONE;
     if (pjd_npy_read(a->initial_noise, &r->initial, &shape, &err) != PJD_OK)
@@ -54,6 +55,18 @@ static bool on_progress(void *user, size_t step, size_t steps, const float *x0)
     return !cli_interrupted();
 }
 
+/* The published program's recording of a run tells how many levels it had: it draws once to start, then once an evaluation;
+   the first evaluation has its initial noise. 0: not told. */
+static size_t recorded_steps(const separate_args *a, size_t stems, const array_run *r)
+{
+    size_t draws = r->noise_count / (stems * r->length), repeats = a->repeats ? (size_t)a->repeats : 5;
+
+    if (a->steps || !a->compat || !r->initial || a->solver != 0 || draws < 2 * repeats || draws % repeats != 0)
+        return 0;
+    cli_say("%zu noise levels, as many as the recorded noise is for", draws / repeats);
+    return draws / repeats;
+}
+
 static int solve(const separate_args *a, size_t stems, array_run *r)
 {
     size_t dim[3] = {1, stems, r->length};
@@ -62,6 +75,8 @@ static int solve(const separate_args *a, size_t stems, array_run *r)
     pjd_error err;
 
     separate_options(a, &o);
+    if (o.steps == 0)
+        o.steps = recorded_steps(a, stems, r);
     o.noise = r->source;
     o.initial_noise = r->initial;
     o.progress = on_progress;

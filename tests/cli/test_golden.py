@@ -94,6 +94,21 @@ class Golden(Case):
         self.refused(2, *words, "--denoise", "--sigma", "1", "--t", "3", says="--sigma")
         self.refused(2, *words, says="--t")
 
+    def test_separation(self):
+        folder, out = "separate_msdm", self.path("x.npy")
+        words = ["separate", "--compat", "reference", "-m", golden("unet1d_msdm", "model.ckpt"), "--noise",
+                 golden(folder, "noise.npy"), "--initial-noise", golden(folder, "initial_noise.npy"), "-i",
+                 golden(folder, "mixture.npy"), "-o", out]
+        # the recorded noise tells the number of levels
+        for steps in ([], ["--steps", "12", "--overwrite"]):
+            self.good(*words, *steps)
+            shape, x = npy_read(out)
+            expected_shape, expected = npy_read(golden(folder, "sources_out.npy"))
+            self.assertEqual(shape, expected_shape)
+            error = relative_l2(x, expected)
+            self.assertTrue(error <= 1e-3, "%s: relative L2 %g" % (folder, error))
+        self.refused(2, *words, "--steps", "13", "--overwrite", "-q", says="noise")
+
     def test_classes_are_checked(self):
         words = ["network", "-m", golden("adm_class_neworder", "model.pt"), "--model-config", CONFIG, "-i",
                  golden("adm_class_neworder", "x.npy"), "--t", "0", "-q", "-o", self.path("o.npy")]
