@@ -28,8 +28,16 @@ typedef enum cli_type {
     CLI_COUNT,    /* long */
     CLI_SEED,     /* uint64_t */
     CLI_NUMBER,   /* double, finite */
-    CLI_CHOICE    /* int, index into choices */
+    CLI_CHOICE,   /* int, index into choices */
+    CLI_LIST      /* cli_list: an option that may be given several times */
 } cli_type;
+
+enum { CLI_MAX_LIST = 64 };
+
+typedef struct cli_list {
+    size_t count;
+    const char *at[CLI_MAX_LIST]; /* borrowed from argv */
+} cli_list;
 
 typedef struct cli_option {
     const char *name; /* long name, without the dashes */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* projdiff sample: pictures drawn from the prior alone. */
-#include "cli.h"
+/* projdiff sample: pictures, or music, drawn from the prior alone. */
+#include "complete.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 typedef struct A {
     cli_args common;
     const char *output, *model, *model_config, *classes, *size, *format;
-    double eta;
+    double eta, seconds, window, overlap;
     bool overwrite, skip_existing;
     long threads, tile, steps, samples, quality;
     int precision, backend, progress;
@@ -23,8 +23,13 @@ static const cli_option options[] = {
     CLI_OPT_MODEL_CONFIG(A),
     {"size", 0, CLI_TEXT, offsetof(A, size), "WxH", "width and height in pixels; default 64x64", 0, 0, NULL},
     {"samples", 0, CLI_COUNT, offsetof(A, samples), "N", "how many; default 1", 1, 10000, NULL},
-    {"steps", 0, CLI_COUNT, offsetof(A, steps), "N", "steps; default 100", 1, 100000, NULL},
+    {"steps", 0, CLI_COUNT, offsetof(A, steps), "N", "steps; default 100 (music 256)", 1, 100000, NULL},
     {"eta", 0, CLI_NUMBER, offsetof(A, eta), "E", "0: deterministic steps (DDIM), 1: ancestral; default 0", 0, 1, NULL},
+    {"seconds", 0, CLI_NUMBER, offsetof(A, seconds), "S",
+     "with a prior of music: how long; -o is a folder then, for one <stem>.wav a stem", 0.05, 3600, NULL},
+    {"window", 0, CLI_NUMBER, offsetof(A, window), "SECONDS", "music: longest part that is drawn at once; default 11.9",
+     0.1, 600, NULL},
+    {"overlap", 0, CLI_NUMBER, offsetof(A, overlap), "SECONDS", "music: of windows; default 1.5", 0, 300, NULL},
     CLI_OPT_SEED(A),
     CLI_OPT_CLASS(A),
     CLI_OPT_TILE(A),
@@ -38,7 +43,7 @@ static const cli_option options[] = {
     CLI_OPT_OVERWRITE(A),
 };
 
-static const A defaults = {.samples = 1, .size = "64x64"};
+static const A defaults = {.samples = 1, .size = "64x64", .window = 262144 / 22050.0, .overlap = 1.5};
 
 static bool on_progress(void *user, size_t step, size_t steps, const float *x0)
 {
@@ -78,6 +83,8 @@ static int draw(const A *a, const cli_plan *plan, pjd_model *m, size_t w, size_t
     float *x = NULL;
     pjd_error err;
 
+    if (info->sequence)
+        return cli_error(CLI_USAGE, "this is a prior of music: give --seconds S, and a folder as -o");
     if (!a->classes != !info->num_classes)
         return info->num_classes ? cli_error(CLI_USAGE, "this model has %zu classes: give --class K", info->num_classes)
                                  : cli_error(CLI_USAGE, "--class: this model has no classes");
@@ -110,6 +117,29 @@ static int draw(const A *a, const cli_plan *plan, pjd_model *m, size_t w, size_t
     return code;
 }
 
+static int draw_music(const A *a)
+{
+    compose_args c = {.output = a->output,
+                      .seconds = a->seconds,
+                      .window = a->window,
+                      .overlap = a->overlap,
+                      .steps = a->steps,
+                      .threads = a->threads,
+                      .takes = a->samples,
+                      .overwrite = a->overwrite,
+                      .skip_existing = a->skip_existing,
+                      .precision = a->precision,
+                      .backend = a->backend,
+                      .seed = a->seed};
+    music m = {0};
+    int code = music_open(a->model, a->model_config, NULL, 0, &m);
+
+    if (code == CLI_DONE)
+        code = compose(&c, &m);
+    music_close(&m);
+    return code;
+}
+
 static int run(const void *args)
 {
     const A *a = args;
@@ -128,6 +158,16 @@ static int run(const void *args)
 
     if (!a->output)
         return cli_error(CLI_USAGE, "-o FILE is missing: where the picture goes");
+    if (a->seconds > 0) {
+        cli_progress_init(a->progress);
+        cli_set_threads(a->threads);
+        code = draw_music(a);
+        if (cli_interrupted()) {
+            pjd_output_abort_all();
+            code = CLI_INTERRUPTED;
+        }
+        return code;
+    }
     if (!cli_parse_size(a->size, &w, &h))
         return cli_error(CLI_USAGE, "--size: expected WxH in pixels, found \"%.40s\"", a->size);
     if (a->samples > 1 && !cli_has_field(a->output, "{n}"))
@@ -153,13 +193,14 @@ static int run(const void *args)
 
 const cli_command cli_cmd_sample = {
     .name = "sample",
-    .summary = "draw pictures from a model's prior alone",
+    .summary = "draw pictures, or music, from a model's prior alone",
     .synopsis = "[-m MODEL] -o OUT [--size WxH] [--seed N] [--steps N] [--eta E]",
     .description =
         "Draws what the model finds likely, without any measurement (DDIM, Song et al. 2021), to see what a prior "
         "has learned.",
     .examples = "projdiff sample --size 128x128 --seed 3 -o sample.png\n"
-                "projdiff sample --samples 4 -o 'sample-{n}.png'",
+                "projdiff sample --samples 4 -o 'sample-{n}.png'\n"
+                "projdiff sample -m music.ckpt --seconds 10 -o piece",
     .options = options,
     .option_count = CLI_COUNTOF(options),
     .size = sizeof(A),

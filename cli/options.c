@@ -178,6 +178,14 @@ static int set_option(const cli_option *o, const char *text, void *args)
         memcpy(at, &v, sizeof v);
         return CLI_DONE;
     }
+    case CLI_LIST: {
+        cli_list *list = (cli_list *)(void *)at;
+
+        if (!*text || list->count == CLI_MAX_LIST)
+            return cli_error(CLI_USAGE, "--%s: expected %s, at most %d times", o->name, o->argument, CLI_MAX_LIST);
+        list->at[list->count++] = text;
+        return CLI_DONE;
+    }
     case CLI_CHOICE:
         return set_choice(o, text, (int *)(void *)at);
     }

@@ -212,5 +212,51 @@ class Separate(Case):
         self.assertLessEqual(relative_l2(x, expected), 1e-3)
 
 
+@unittest.skipUnless(os.path.exists(MODEL), "%s is not here" % MODEL)
+class Complete(Case):
+    BASE = ("complete", "-q", "-m", MODEL, "--stems", ",".join(STEMS), "--steps", "3")
+
+    def listen(self, name, out="out"):
+        return Wav(os.path.join(self.path(out), name))
+
+    def test_takes(self):
+        bass = write(self.path("bass.wav"), wav_bytes(44100, 2, song(44100, 2, 30001)))
+        drums = write(self.path("drums.wav"), wav_bytes(22050, 1, song(22050, 1, 15001)))
+        words = self.BASE + ("--given", "bass=%s" % bass, "--given", "drums=%s" % drums, "-o", self.path("out"))
+        self.good(*words, "--takes", "2")
+        self.assertEqual(sorted(os.listdir(self.path("out"))), ["guitar-1.wav", "guitar-2.wav", "piano-1.wav", "piano-2.wav"])
+        first = self.listen("guitar-1.wav")
+        self.assertEqual((first.rate, first.channels, first.frames), (22050, 1, 15001))
+        self.assertNotEqual(first.samples, self.listen("guitar-2.wav").samples)
+        self.refused(2, *words, "--takes", "2", says="already exists")
+        self.good(*words, "--takes", "2", "--skip-existing")
+        for more in ((), ("--no-restricted-encoding",), ("--seed", "3")):
+            out = self.path("out%d" % len(more))
+            self.good(*words[:-1], out, *more, "--overwrite")
+            self.assertEqual(first.samples == Wav(os.path.join(out, "guitar.wav")).samples, not more)
+
+    def test_windows(self):
+        bass = write(self.path("bass.wav"), wav_bytes(22050, 1, song(22050, 1, 50000)))
+        self.good(*self.BASE, "--window", "1", "--overlap", "0.2", "--given", "bass=%s" % bass, "-o", self.path("out"))
+        self.assertEqual([self.listen(s + ".wav").frames for s in STEMS[1:]], [50000] * 3)
+
+    def test_refusals(self):
+        bass = write(self.path("bass.wav"), wav_bytes(22050, 1, song(22050, 1, 5000)))
+        other = write(self.path("other.wav"), wav_bytes(22050, 1, song(22050, 1, 5001)))
+        out = ("-o", self.path("out"))
+        self.refused(2, *self.BASE, *out, says="--given")
+        self.refused(2, *self.BASE, "--given", bass, *out, says="STEM=FILE")
+        self.refused(2, *self.BASE, "--given", "flute=%s" % bass, *out, says="flute")
+        self.refused(2, *self.BASE, "--given", "bass=%s" % bass, "--given", "bass=%s" % bass, *out, says="twice")
+        self.refused(2, *self.BASE, "--given", "bass=%s" % bass, "--given", "drums=%s" % other, *out, says="length")
+        self.refused(3, *self.BASE, "--given", "bass=%s" % self.path("none.wav"), *out)
+        self.refused(2, *self.BASE, *("--given=%s=%s" % (s, bass) for s in STEMS), *out, says="all stems")
+
+    def test_sample(self):
+        self.good("sample", "-q", "-m", MODEL, "--steps", "3", "--seconds", "0.5", "-o", self.path("out"))
+        self.assertEqual([self.listen("stem%d.wav" % i).frames for i in (1, 2, 3, 4)], [11025] * 4)
+        self.refused(2, "sample", "-q", "-m", MODEL, "-o", self.path("a.png"), says="--seconds")
+
+
 if __name__ == "__main__":
     main()
