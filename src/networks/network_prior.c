@@ -110,13 +110,21 @@ static pjd_status make_buffers(const pjd_network *net, state *s, size_t batch, c
     return PJD_OK;
 }
 
+/* Or the file's pages would stay in memory beside the packed copy. */
+static void packed(void *user, const void *weights, size_t bytes)
+{
+    pjd_weights_unused(user, weights, bytes);
+}
+
 static pjd_status prior_plan(pjd_model *m, size_t batch, const pjd_shape *item, const pjd_runner_options *opt,
                              void **out, pjd_error *err)
 {
     const pjd_network *net = ((prior *)m->priv)->net;
     pjd_nn_options o = {.threads = pjd_threads_resolve(opt ? opt->threads : 0),
                         .backend = opt ? opt->backend : PJD_BACKEND_AUTO,
-                        .precision = opt ? opt->precision : PJD_PRECISION_DEFAULT};
+                        .precision = opt ? opt->precision : PJD_PRECISION_DEFAULT,
+                        .packed = packed,
+                        .packed_user = ((prior *)m->priv)->w};
     const int *classes = opt ? opt->classes : NULL;
     pjd_nn_builder *b = NULL;
     pjd_nn_value y = PJD_NN_NONE;

@@ -128,6 +128,9 @@ typedef struct pjd_nn_options {
     int threads; /* resolved, >= 1 */
     pjd_backend backend;
     pjd_precision precision;
+    /* Called after a layer has packed `bytes` at `weights`, which the plan reads no more; or NULL. */
+    void (*packed)(void *user, const void *weights, size_t bytes);
+    void *packed_user;
 } pjd_nn_options;
 
 /* output: the value returned by runs, [batch, c, h, w] (NCHW). The builder can be freed afterwards. */

@@ -95,6 +95,9 @@ static pjd_status make_step(pjd_nn_plan *p, const nn_graph *g, size_t i, pjd_err
     }
     name_step(s);
     st = s->cls->prepare ? s->cls->prepare(p, s, err) : PJD_OK;
+    if (st == PJD_OK && p->opt.packed && s->rec.op == NN_CONV)
+        p->opt.packed(p->opt.packed_user, s->rec.weight,
+                      s->out.s.c * s->in[NN_X].s.c * s->rec.kh * s->rec.kw * sizeof(float));
     s->rec.weight = s->rec.bias = NULL; /* borrowed only until here */
     return st;
 }

@@ -86,3 +86,13 @@ void pjd_source_close(pjd_source *s)
         munmap((void *)(uintptr_t)s->data, s->size);
     *s = (pjd_source){0};
 }
+
+void pjd_source_unused(const pjd_source *s, size_t offset, size_t bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), first = (offset + page - 1) / page * page;
+    size_t last = (offset + bytes) / page * page;
+
+    /* the mapping is private and never written: pages that are dropped are read from the file again */
+    if (!s->owned && first < last)
+        (void)madvise((void *)(uintptr_t)(s->data + first), last - first, MADV_DONTNEED);
+}

@@ -54,6 +54,8 @@ typedef struct pjd_source {
 /* Map (or read) a regular file. PJD_ERR_IO when that fails; an empty file is fine here. */
 pjd_status pjd_source_open(const char *path, pjd_source *out, pjd_error *err);
 void pjd_source_close(pjd_source *s);
+/* Let the pages that lie wholly in these bytes of a mapped source leave memory. */
+void pjd_source_unused(const pjd_source *s, size_t offset, size_t bytes);
 
 /* ---- the object ---- */
 

@@ -101,6 +101,16 @@ pjd_status pjd_weights_read_path(pjd_weights *w, const char *path, const pjd_log
     return pjd_weights_read(&r, err);
 }
 
+void pjd_weights_unused(const pjd_weights *w, const void *data, size_t bytes)
+{
+    for (const pjd_source *s = w->sources; s; s = s->next) {
+        uintptr_t from = (uintptr_t)data, base = (uintptr_t)s->data;
+
+        if (!s->owned && from >= base && from - base < s->size && bytes <= s->size - (from - base))
+            pjd_source_unused(s, (size_t)(from - base), bytes);
+    }
+}
+
 /* ---- opening ---- */
 
 static bool ends_with(const char *s, const char *tail)

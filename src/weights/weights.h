@@ -64,6 +64,12 @@ const char *pjd_weights_hyper(const pjd_weights *w);
 pjd_status pjd_weights_write_safetensors(const pjd_weights *w, const char *who, const char *out, pjd_store_type store,
                                          const pjd_log *log, pjd_error *err);
 
+/*
+ * The bytes are not wanted for now: where they are a mapped file's, their pages may leave memory, and come back from the
+ * file when read again.
+ */
+void pjd_weights_unused(const pjd_weights *w, const void *data, size_t bytes);
+
 /* Elements as float32, contiguous; dst has the shape's count. Integers are converted by value. */
 void pjd_tensor_to_f32(const pjd_tensor *t, float *dst);
 const char *pjd_dtype_name(pjd_dtype d);
