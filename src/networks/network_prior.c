@@ -46,11 +46,12 @@ static pjd_status check_item(const pjd_network *net, const pjd_shape *item, pjd_
     if (item->rank != 3 || item->dim[0] != net->in_channels)
         return pjd_error_set(err, PJD_ERR_SHAPE, "%s: items of %zu channels, height and width expected, found %s",
                              net->family, net->in_channels, pjd_shape_text(item, text, sizeof text));
-    if (net->sequence ? item->dim[1] != 1 || item->dim[2] == 0 || item->dim[2] % net->multiple != 0 : false)
-        return pjd_error_set(err, PJD_ERR_SHAPE, "%s: a length that is a multiple of %zu expected, found %s",
-                             net->family, net->multiple, pjd_shape_text(item, text, sizeof text));
-    if (net->sequence)
+    if (net->sequence) {
+        if (item->dim[1] != 1 || item->dim[2] == 0 || item->dim[2] % net->multiple != 0)
+            return pjd_error_set(err, PJD_ERR_SHAPE, "%s: a length that is a multiple of %zu expected, found %s",
+                                 net->family, net->multiple, pjd_shape_text(item, text, sizeof text));
         return PJD_OK;
+    }
     if (item->dim[1] == 0 || item->dim[2] == 0 || item->dim[1] % net->multiple != 0 ||
         item->dim[2] % net->multiple != 0)
         return pjd_error_set(err, PJD_ERR_SHAPE, "%s: height and width expected to be multiples of %zu, found %s",

@@ -103,10 +103,17 @@ static void any_length(void **state)
 
         test_random(x, STEMS * lengths[i], i);
         y[STEMS * lengths[i]] = 7;
-        assert_ok(pjd_runner_create(m, 1, &item, NULL, &r, &err), &err);
-        assert_ok(pjd_runner_denoise_sigma(r, x, 0.1, y, &err), &err);
-        assert_at_most(fabs(y[STEMS * lengths[i]] - 7), 0);
-        pjd_runner_free(r);
+        for (size_t tile = 0; tile <= 128; tile += 64) { /* whole, or in overlapping pieces along the length */
+            pjd_runner_options o = {.tile = tile};
+            pjd_runner_stats stats;
+
+            assert_ok(pjd_runner_create(m, 1, &item, &o, &r, &err), &err);
+            assert_ok(pjd_runner_denoise_sigma(r, x, 0.1, y, &err), &err);
+            assert_at_most(fabs(y[STEMS * lengths[i]] - 7), 0);
+            pjd_runner_get_stats(r, &stats);
+            assert_true((stats.tiles > 1) == (tile > 0 && lengths[i] > tile));
+            pjd_runner_free(r);
+        }
     }
     {
         pjd_shape picture = pjd_shape_chw(STEMS, 64, 64);
