@@ -42,6 +42,7 @@ static const cli_option options[] = {
      NULL},
     {"initial-noise", 0, CLI_TEXT, offsetof(A, initial_noise), "FILE.npy",
      "with --compat reference: what the first evaluation sees (arrays only)", 0, 0, NULL},
+    {"plot", 0, CLI_TEXT, offsetof(A, plot), "FILE.png|svg", "a picture of the waveforms and spectrograms", 0, 0, NULL},
     CLI_OPT_PRECISION(A),
     CLI_OPT_BACKEND(A),
     CLI_OPT_THREADS(A),

@@ -120,6 +120,18 @@ static int plan(const separate_args *a, const music *m, const mix_input *in, pjd
     return CLI_DONE;
 }
 
+static int look_at_plot(const separate_args *a)
+{
+    char ext[16];
+
+    cli_extension(a->plot, ext);
+    if (strcmp(ext, "svg") != 0 && (!cli_writable_extension(ext) || !strcmp(ext, "npy")))
+        return cli_error(CLI_USAGE, "--plot: expected a name that ends in .png or .svg, found \"%s\"", a->plot);
+    if (access(a->plot, F_OK) == 0 && !a->overwrite && !a->skip_existing)
+        return cli_error(CLI_USAGE, "%s: already exists (--overwrite, --skip-existing)", a->plot);
+    return CLI_DONE;
+}
+
 /* 0: go on, 1: all there and to be skipped, 2: refused */
 static int look_at_outputs(const separate_args *a, const music *m)
 {
@@ -134,6 +146,8 @@ static int look_at_outputs(const separate_args *a, const music *m)
             if (there++ == 0)
                 memcpy(first, path, sizeof first);
         }
+    if (a->plot && look_at_plot(a) != CLI_DONE)
+        return 2;
     if (a->skip_existing && there == m->stems)
         return 1;
     if (there > 0 && !a->overwrite && !a->skip_existing) {
@@ -173,6 +187,8 @@ static int work(const separate_args *a, const music *m, mix_input *in)
     cli_progress_clear();
     if (code == CLI_DONE)
         code = separate_write(a, m, in, &s);
+    if (code == CLI_DONE && a->plot)
+        code = separate_plot(a, m, in);
     state_close(&s, code == CLI_DONE);
     return code;
 }

@@ -99,4 +99,7 @@ void state_close(sep_state *s, bool remove);
 
 int separate_write(const separate_args *a, const music *m, mix_input *in, const sep_state *s);
 
+/* separate_plot.c: --plot */
+int separate_plot(const separate_args *a, const music *m, const mix_input *in);
+
 #endif

@@ -149,6 +149,19 @@ PJD_API pjd_status pjd_rate_run(pjd_rate *r, const float *in, size_t count, size
                                 size_t *made, pjd_error *err);
 PJD_API void pjd_rate_free(pjd_rate *r); /* NULL is fine */
 
+/* One sound of a plot, as pjd_view_get (stems.h) gives it. */
+typedef struct pjd_sound_plot {
+    const char *title;               /* UTF-8 */
+    const float *low, *high;         /* [columns] */
+    const float *db;                 /* [rows, columns], the lowest frequency first */
+    size_t columns, rows;            /* the same for all sounds of a plot */
+    double seconds, lowest, highest; /* Hz */
+} pjd_sound_plot;
+/* Waveforms and spectrograms, one sound below the other, on one scale of loudness: .svg, or a picture as pjd_picture_write
+   knows it. */
+PJD_API pjd_status pjd_sound_plot_write(const char *path, size_t count, const pjd_sound_plot *plots, bool overwrite,
+                                        pjd_error *err);
+
 PJD_API void pjd_io_free(void *data);
 
 /* ---- files ---- */

@@ -52,6 +52,20 @@ PJD_API size_t pjd_unmix_delay(const pjd_unmix *u);
 PJD_API void pjd_unmix_run(pjd_unmix *u, const float *mix, const float *guides, float *parts);
 PJD_API void pjd_unmix_free(pjd_unmix *u); /* NULL is fine */
 
+/* ---- to look at ---- */
+
+#define PJD_VIEW_LOWEST 40.0 /* Hz: the spectrogram's lowest row */
+
+/* Envelope and spectrogram of a mono sound of `length` samples, pushed block by block. Rows from 40 Hz to half the rate on a
+   logarithmic axis, the lowest first. */
+typedef struct pjd_view pjd_view;
+PJD_API pjd_status pjd_view_create(size_t columns, size_t rows, double rate, size_t length, pjd_view **out,
+                                   pjd_error *err);
+PJD_API void pjd_view_push(pjd_view *v, const float *samples, size_t n);
+/* At the end, once: low and high [columns] of the samples, mean power in decibels of full scale [rows, columns]. */
+PJD_API void pjd_view_get(pjd_view *v, float *low, float *high, float *db);
+PJD_API void pjd_view_free(pjd_view *v); /* NULL is fine */
+
 #ifdef __cplusplus
 }
 #endif

@@ -194,6 +194,39 @@ static void top_band_follows_the_top_of_the_band(void **state)
     assert_at_most(energy(parts, 4000, 16000), 1e-6 * energy(mix, 4000, 16000));
 }
 
+/* A sine's envelope and its place in the spectrogram, pushed in blocks of odd sizes; a sound shorter than a frame, too. */
+static void views_show_a_sine(void **state)
+{
+    static float low[100], high[100], db[80 * 100];
+    static const size_t sizes[] = {1, 17, 3000, 20000};
+    pjd_error err;
+
+    for (size_t k = 0; k < PJD_COUNTOF(sizes); k++) {
+        pjd_view *v = NULL;
+        size_t n = sizes[k], best = 0, expected = (size_t)(80 * log(1000 / 40.0) / log(22050 / 40.0));
+
+        for (size_t i = 0; i < n; i++)
+            mix[i] = (float)(0.5 * sin(2 * M_PI * 1000 * (double)i / 44100 + 1));
+        assert_ok(pjd_view_create(100, 80, 44100, n, &v, &err), &err);
+        for (size_t i = 0; i < n; i += 777)
+            pjd_view_push(v, mix + i, n - i < 777 ? n - i : 777);
+        pjd_view_get(v, low, high, db);
+        pjd_view_free(v);
+        for (size_t i = 0; i < 80 * 100; i++)
+            assert_true(isfinite(db[i]));
+        for (size_t c = 0; c < 100; c++)
+            assert_true(low[c] >= -0.5001f && high[c] <= 0.5001f);
+        if (n < 20000)
+            continue;
+        for (size_t r = 0; r < 80; r++)
+            best = db[r * 100 + 50] > db[best * 100 + 50] ? r : best;
+        assert_true(best + 1 >= expected && best <= expected + 1);
+        /* half of full scale, halved by the window: -12 dB, of which the mean over a row of 7 bins leaves 1.5 / 7 */
+        assert_at_most(fabs(db[best * 100 + 50] + 18.7), 1);
+        assert_at_most(fabs(high[50] - 0.5), 0.01);
+    }
+}
+
 static void bad_sizes_are_refused(void **state)
 {
     pjd_unmix *u = NULL;
@@ -222,6 +255,7 @@ int main(void)
         cmocka_unit_test(known_fractions_come_back),
         cmocka_unit_test(silence_stays_silence),
         cmocka_unit_test(top_band_follows_the_top_of_the_band),
+        cmocka_unit_test(views_show_a_sine),
         cmocka_unit_test(bad_sizes_are_refused),
     };
 

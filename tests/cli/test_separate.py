@@ -11,8 +11,9 @@ import struct
 import subprocess
 import time
 import unittest
+import xml.etree.ElementTree
 
-from support import COMMAND, GOLDEN, ROOT, Case, environment, main, npy_read, projdiff, relative_l2, write
+from support import COMMAND, GOLDEN, ROOT, Case, environment, main, npy_read, png_read, relative_l2, write
 
 STEMS = ["bass", "drums", "guitar", "piano"]
 FIXTURES = os.path.join(ROOT, "tests", "networks", "fixtures")
@@ -164,6 +165,25 @@ class Separate(Case):
         soundfile.write(self.path("mix.ogg"), x, 44100)
         self.good(*self.words(self.path("mix.ogg")))
         self.assertEqual([(s.frames, s.channels, s.bits) for s in self.stems()], [(9001, 2, 24)] * 4)
+
+    def test_plot(self):
+        mix = self.wav("mix.wav", 44100, 2, 9001)
+        self.good(*self.words(mix, "--plot", self.path("p.png")))
+        p = png_read(self.path("p.png"))
+        self.assertGreater(p.width, 1280)  # two pictures of 640 columns, five rows of 150
+        self.assertGreater(p.height, 750)
+        self.good(*self.words(mix, "--plot", self.path("p.svg"), out="two"))
+        with open(self.path("p.svg"), encoding="utf-8") as f:
+            text = f.read()
+        tree = xml.etree.ElementTree.fromstring(text)
+        self.assertEqual(sum(e.tag.endswith("image") for e in tree.iter()), 5)
+        self.assertEqual(sum(e.tag.endswith("path") for e in tree.iter()), 5)
+        for name in STEMS + ["mix"]:
+            self.assertIn(">%s</text>" % name, text)
+        before = self.path("three")
+        self.refused(2, *self.words(mix, "--plot", self.path("p.svg"), out="three"), says="p.svg")
+        self.assertFalse(os.path.exists(before))
+        self.refused(2, *self.words(mix, "--plot", self.path("p.txt"), out="three"), says="p.txt")
 
     def test_existing_outputs(self):
         mix = self.wav("mix.wav", 44100, 1, 4410)
