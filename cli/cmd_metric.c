@@ -11,13 +11,51 @@
 typedef struct A {
     cli_args common;
     double range;
+    bool align;
 } A;
 
 static const cli_option options[] = {
     {"range", 0, CLI_NUMBER, offsetof(A, range), "R",
      "width of the range of values; default: 1 for pictures (black is 0, white is 1), 2 for arrays (-1..1)",
      CLI_POSITIVE, CLI_NO_LIMIT, NULL},
+    {"align", 0, CLI_FLAG, offsetof(A, align), NULL,
+     "first replace the estimate by what the modulus of a Fourier transform cannot tell from it, turned by half or "
+     "negative or both, channel by channel, where that is nearer to the reference",
+     0, 0, NULL},
 };
+
+/* Of a plane, its half turn and their negatives around `middle`, the one nearest to the reference. */
+static void align_plane(float *e, const float *r, size_t n, float middle)
+{
+    double error[4] = {0};
+    int best = 0;
+
+    for (size_t i = 0; i < n; i++)
+        for (int k = 0; k < 4; k++) {
+            double v = e[k & 1 ? n - 1 - i : i], d = (k & 2 ? 2.0 * (double)middle - v : v) - (double)r[i];
+
+            error[k] += d * d;
+        }
+    for (int k = 1; k < 4; k++)
+        if (error[k] < error[best])
+            best = k;
+    for (size_t i = 0; best & 1 && i < n / 2; i++) {
+        float t = e[i];
+
+        e[i] = e[n - 1 - i];
+        e[n - 1 - i] = t;
+    }
+    for (size_t i = 0; best & 2 && i < n; i++)
+        e[i] = 2 * middle - e[i];
+}
+
+static void align(cli_media *e, const cli_media *r)
+{
+    float middle = e->array || r->array ? 0 : 0.5f;
+
+    for (size_t k = 0; k < e->n * e->c; k++)
+        align_plane(e->data + k * e->h * e->w, r->data + k * e->h * e->w, e->h * e->w, middle);
+}
 
 /* Pictures are compared on 0..1, so that --range means the same to all of them. */
 static void to_unit_scale(cli_media *m)
@@ -120,6 +158,8 @@ static int run(const void *args)
     if (code == CLI_DONE) {
         if (!(range > 0))
             range = e.array || r.array ? 2 : 1;
+        if (a->align)
+            align(&e, &r);
         code = measure(a->common.at[0], range, &e, &r, &value);
     }
     if (code == CLI_DONE)
@@ -132,7 +172,7 @@ static int run(const void *args)
 const cli_command cli_cmd_metric = {
     .name = "metric",
     .summary = "compare an estimate with a reference: psnr, ssim, mae, rmse, si-sdr",
-    .synopsis = "psnr|ssim|mae|rmse|si-sdr ESTIMATE REFERENCE [--range R]",
+    .synopsis = "psnr|ssim|mae|rmse|si-sdr ESTIMATE REFERENCE [--range R] [--align]",
     .description =
         "Prints one number on standard output; for arrays of several items, the mean over the items.\n\n"
         "psnr: 10 log10(range^2 / mse) in decibels, mse over all channels and pixels; inf for equal inputs. "

@@ -420,6 +420,7 @@ static void fill_options(file_run *f, double sigma, pjd_noise *noise, int *label
     o->step_size = a->step_size;
     o->repeats = (size_t)a->repeats;
     o->momentum = a->momentum;
+    o->restarts = (size_t)a->restarts;
     o->seed = a->seed;
     o->samples = f->samples;
     o->noise = noise;
@@ -447,6 +448,8 @@ static void add_report(file_run *f, const pjd_solve_report *one, double sigma)
         sum->residual = one->residual / unlift;
     if (one->residual_expected / unlift > sum->residual_expected)
         sum->residual_expected = one->residual_expected / unlift;
+    sum->restarts += one->restarts * f->samples;
+    sum->converged += one->converged;
     sum->seconds += one->seconds;
     sum->network_seconds += one->network_seconds;
     sum->network_calls += one->network_calls;
@@ -552,9 +555,9 @@ static void print_json(const file_run *f, const char *where)
     fprintf(stderr,
             ",\"sigma\":%.9g,\"sigma_model\":%.9g,\"steps\":%zu,\"step_size\":%.9g,\"residual\":%.9g,"
             "\"residual_expected\":%.9g,\"seconds\":%.3f,\"network_seconds\":%.3f,\"network_calls\":%llu,\"peak_"
-            "bytes\":%zu}\n",
+            "bytes\":%zu,\"restarts\":%zu,\"converged\":%zu}\n",
             f->sigma_high, f->sigma_model, r->steps, r->step_size, r->residual, r->residual_expected, r->seconds,
-            r->network_seconds, (unsigned long long)r->network_calls, r->peak_bytes);
+            r->network_seconds, (unsigned long long)r->network_calls, r->peak_bytes, r->restarts, r->converged);
 }
 
 static void print_sigma(const file_run *f)
@@ -583,11 +586,16 @@ static void print_report(const file_run *f, const char *where)
     if (!f->r->a->compat && !(r->residual <= 2 * r->residual_expected + 0.02))
         cli_warn("%s: the result differs from the measurement by %.3g, and sigma explains %.3g (model's units)",
                  f->job->input, r->residual, r->residual_expected);
+    if (r->restarts > f->samples * f->units && !r->converged)
+        cli_warn("%s: none of the %zu starts converged: this is not the picture (more --restarts, another --seed)",
+                 f->job->input, r->restarts);
     cli_say("%s: %s, %zux%zu to %zux%zu", f->job->input, f->r->task.text, f->y.w, f->y.h, f->rw, f->rh);
     print_sigma(f);
     if (r->network_calls) {
         cli_say("%zu steps of size %.4g; residual %.4g, expected %.4g (model's units)", r->steps, r->step_size,
                 r->residual, r->residual_expected);
+        if (r->restarts > f->samples * f->units)
+            cli_say("%zu of %zu starts converged; the least residual is kept", r->converged, r->restarts);
         cli_say("%.2f s, %.1f %% of it outside the network (%llu calls)", r->seconds, outside,
                 (unsigned long long)r->network_calls);
     }

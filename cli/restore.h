@@ -10,7 +10,7 @@ typedef struct restore_args {
     const char *input, *output, *model, *model_config, *classes, *mask, *kernel, *solver, *noise, *mean, *std, *format;
     bool mask_invert, skip_existing, overwrite;
     double sigma, step_size, momentum; /* sigma below 0: not given */
-    long steps, repeats, samples, tile, threads, save_every, quality;
+    long steps, repeats, restarts, samples, tile, threads, save_every, quality;
     int compat, precision, backend, progress;
     uint64_t seed;
 } restore_args;

@@ -37,6 +37,8 @@ typedef struct pjd_solve_options {
     size_t repeats;     /* 0: 1 */
     double momentum;    /* 0 .. <1 */
     uint64_t seed;
+    size_t restarts;  /* phase retrieval: starts of each sample, of which the one with the least residual is kept; 0: 4,
+                         or 1 with PJD_COMPAT_REFERENCE. 1 for other operators */
     size_t samples;   /* independent restorations in one batch; 0: 1 */
     pjd_noise *noise; /* NULL: seeded from `seed`; else this source, in order */
     pjd_compat compat;
@@ -54,6 +56,9 @@ typedef struct pjd_solve_report {
     double step_size;         /* nominal step size used */
     double sigma_model;       /* sigma in the model's units */
     double residual;          /* sqrt(mean |A x - y|^2) over measurement elements, model units, worst sample */
+    size_t restarts;          /* starts of each sample */
+    size_t converged;         /* of all of them, those whose residual is what sigma explains: 1.1 sigma and 3% of y's
+                                 root mean square */
     double residual_expected; /* what it should be: sigma in model units (0 when noise-free) */
     double seconds;           /* wall time of the whole call */
     double network_seconds;   /* of it inside the network */

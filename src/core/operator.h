@@ -18,6 +18,9 @@ typedef struct pjd_op_vtbl {
     /* Overrides for operators that know better, and for nonlinear ones. NULL: from the above. */
     void (*project)(const pjd_operator *op, float *x, const float *y, double alpha, float *work);
     void (*prox)(const pjd_operator *op, float *x, const float *y, double lambda, float *work);
+    /* Nonlinear operators whose projection alone gets stuck: from x, look for a point that meets y and what else is known
+       of x. A solver then tries several starts. NULL: project. */
+    void (*search)(const pjd_operator *op, float *x, const float *y, float *work);
     double (*noise_gain)(const pjd_operator *op, double sigma2);                  /* NULL: sigma2 */
     void (*guess)(const pjd_operator *op, const float *y, float *x, float *work); /* NULL: a damped prox from 0 */
     /* Spectral form, all or none: see projdiff/operator.h, pjd_operator_callbacks. */

@@ -4,6 +4,9 @@
  * per channel. P(x; y, alpha): F = fft(pad(x)), F sqrt(alpha) y / (|F| + 1e-8), back, cropped, real part. For a real x
  * the real part is the same as the mean of y at a frequency and its opposite, so half of the spectrum is enough. Where
  * the frame lies inside the transform only turns phases, so x sits at its corner here.
+ *
+ * P alone stops at pictures that are no solution. search() goes further: hybrid input-output (Fienup 1982) with all that
+ * is known, the frame, real values, the range -1..1, and the channels of one picture helping each other.
  */
 #include <math.h>
 #include <string.h>
@@ -80,6 +83,159 @@ static void project(const pjd_operator *op, float *x, const float *y, double alp
     }
 }
 
+/* ---- search ---- */
+
+enum { SEARCH_ITERATIONS = 100, SEARCH_DESCENT = 10 };
+static const float SEARCH_FEEDBACK = 0.9f;
+
+/* What the modulus of coefficient (i, k) of the unscaled transform should be, as [gh, columns]. */
+static void targets(const phase *p, const float *y, float *t)
+{
+    float half = 0.5f * (float)sqrt((double)p->gh * (double)p->gw);
+
+    for (size_t i = 0; i < p->gh; i++)
+        for (size_t k = 0; k < p->f.columns; k++)
+            t[i * p->f.columns + k] = half * (y[shifted(p, i, k)] + y[opposite(p, i, k)]);
+}
+
+/* That modulus for the spectrum s, keeping its phases. */
+static void impose(const phase *p, float *s, const float *t)
+{
+    float tiny = 1e-8f * (float)sqrt((double)p->gh * (double)p->gw);
+
+    for (size_t first = 0; first < p->f.columns; first += PJD_FFT_LANES)
+        for (size_t i = 0; i < p->gh; i++) {
+            size_t lanes = p->f.columns - first < PJD_FFT_LANES ? p->f.columns - first : PJD_FFT_LANES;
+            float *v = s + pjd_fft2_at(&p->f, i, first);
+            const float *want = t + i * p->f.columns + first;
+
+            for (size_t k = 0; k < lanes; k++) {
+                float re = v[k], im = v[PJD_FFT_LANES + k], g = want[k] / (sqrtf(re * re + im * im) + tiny);
+
+                v[k] = g * re;
+                v[PJD_FFT_LANES + k] = g * im;
+            }
+        }
+}
+
+static double channel_error(const phase *p, const float *x, const float *y, float *s, float *rest)
+{
+    double unit = 1.0 / sqrt((double)p->gh * (double)p->gw), sum = 0;
+
+    pjd_fft2_forward(&p->f, x, p->w, p->h, p->w, s, rest);
+    for (size_t i = 0; i < p->gh; i++)
+        for (size_t k = 0; k < p->f.columns; k++) {
+            const float *v = s + pjd_fft2_at(&p->f, i, k);
+            double re = v[0], im = v[PJD_FFT_LANES], d = unit * sqrt(re * re + im * im) - (double)y[shifted(p, i, k)];
+
+            sum += d * d;
+        }
+    return sum;
+}
+
+/* x turned by half, or its negative, has the same modulus: of these, a becomes the one that is most like b. */
+static void turn_like(float *a, const float *b, size_t n)
+{
+    double ma = 0, mb = 0, straight = 0, turned = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        ma += a[i] / (double)n;
+        mb += b[i] / (double)n;
+    }
+    for (size_t i = 0; i < n; i++) {
+        straight += (a[i] - ma) * (b[i] - mb);
+        turned += (a[n - 1 - i] - ma) * (b[i] - mb);
+    }
+    for (size_t i = 0; fabs(turned) > fabs(straight) && i < n / 2; i++) {
+        float t = a[i];
+
+        a[i] = a[n - 1 - i];
+        a[n - 1 - i] = t;
+    }
+    if ((fabs(turned) > fabs(straight) ? turned : straight) < 0)
+        for (size_t i = 0; i < n; i++)
+            a[i] = -a[i];
+}
+
+/* Channels of a picture look alike: the best one lends its phases to each other one that they fit better than its own. */
+static void agree(const phase *p, float *x, const float *y, float *tmp, float *t, float *s, float *rest)
+{
+    size_t n = p->h * p->w, grid = p->gh * p->gw, best = 0;
+    pjd_window frame = {0, 0, p->h, p->w, p->w, false};
+    double least = INFINITY;
+
+    for (size_t c = 0; c < p->c; c++) {
+        double e = channel_error(p, x + c * n, y + c * grid, s, rest);
+
+        if (e < least) {
+            least = e;
+            best = c;
+        }
+    }
+    for (size_t c = 0; c < p->c; c++) {
+        float *a = x + c * n;
+        double own = channel_error(p, a, y + c * grid, s, rest);
+
+        if (c == best)
+            continue;
+        turn_like(a, x + best * n, n);
+        memcpy(tmp, x + best * n, n * sizeof *tmp);
+        targets(p, y + c * grid, t);
+        for (int k = 0; k < 2; k++) {
+            pjd_fft2_forward(&p->f, tmp, p->w, p->h, p->w, s, rest);
+            impose(p, s, t);
+            pjd_fft2_backward(&p->f, s, 1.0, tmp, &frame, rest);
+        }
+        if (channel_error(p, tmp, y + c * grid, s, rest) < own)
+            memcpy(a, tmp, n * sizeof *a);
+    }
+}
+
+/* Where q = P(g) leaves the frame or the range, g moves against it (without feedback, goes to the nearest); elsewhere
+   g = q. */
+static void feed_back(const phase *p, float *g, const float *q, float feedback)
+{
+    for (size_t i = 0; i < p->gh; i++)
+        for (size_t j = 0; j < p->gw; j++) {
+            size_t at = i * p->gw + j;
+            bool inside = i < p->h && j < p->w;
+
+            if (inside && fabsf(q[at]) <= 1)
+                g[at] = q[at];
+            else
+                g[at] = feedback > 0 ? g[at] - feedback * q[at] : !inside ? 0 : q[at] > 0 ? 1 : -1;
+        }
+}
+
+static void search(const pjd_operator *op, float *x, const float *y, float *work)
+{
+    const phase *p = op->priv;
+    size_t grid = p->gh * p->gw;
+    float *s = work, *rest = s + pjd_fft2_spectrum(&p->f), *g = rest + pjd_fft2_work(&p->f), *q = g + grid,
+          *t = q + grid;
+    pjd_window all = {0, 0, p->gh, p->gw, p->gw, false};
+
+    agree(p, x, y, q, t, s, rest);
+    for (size_t c = 0; c < p->c; c++) {
+        float *to = x + c * p->h * p->w;
+
+        targets(p, y + c * grid, t);
+        memset(g, 0, grid * sizeof *g);
+        for (size_t i = 0; i < p->h; i++)
+            memcpy(g + i * p->gw, to + i * p->w, p->w * sizeof *g);
+        for (size_t k = 0; k < SEARCH_ITERATIONS; k++) {
+            if (k > 0)
+                feed_back(p, g, q, k + SEARCH_DESCENT < SEARCH_ITERATIONS ? SEARCH_FEEDBACK : 0);
+            pjd_fft2_forward(&p->f, g, p->gw, p->gh, p->gw, s, rest);
+            impose(p, s, t);
+            pjd_fft2_backward(&p->f, s, 1.0, q, &all, rest);
+        }
+        for (size_t i = 0; i < p->h; i++)
+            for (size_t j = 0; j < p->w; j++)
+                to[i * p->w + j] = fmaxf(-1, fminf(1, q[i * p->gw + j]));
+    }
+}
+
 static double noise_gain(const pjd_operator *op, double sigma2)
 {
     const phase *p = op->priv;
@@ -152,8 +308,12 @@ static pjd_status shapes(long pad, const pjd_shape *given_x, const pjd_shape *gi
 static pjd_status create(const pjd_op_class *cls, const void *params, const bool *present, const pjd_shape *given_x,
                          const pjd_shape *given_y, pjd_operator **out, pjd_error *err)
 {
-    static const pjd_op_vtbl table = {
-        .apply = apply, .project = project, .noise_gain = noise_gain, .guess = guess, .destroy = destroy};
+    static const pjd_op_vtbl table = {.apply = apply,
+                                      .project = project,
+                                      .search = search,
+                                      .noise_gain = noise_gain,
+                                      .guess = guess,
+                                      .destroy = destroy};
     pjd_operator *op = NULL;
     pjd_shape x, y;
     phase *p;
@@ -175,7 +335,7 @@ static pjd_status create(const pjd_op_class *cls, const void *params, const bool
         pjd_operator_unref(op);
         return st;
     }
-    op->work = pjd_fft2_spectrum(&p->f) + pjd_fft2_work(&p->f);
+    op->work = pjd_fft2_spectrum(&p->f) + pjd_fft2_work(&p->f) + 3 * p->gh * p->gw;
     *out = op;
     return PJD_OK;
 }

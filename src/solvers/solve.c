@@ -87,6 +87,56 @@ static pjd_status residual(pjd_solver_run *r, double *worst)
     return PJD_OK;
 }
 
+/* Of each sample's runs the one with the least residual, moved to the front. */
+static pjd_status keep_best(pjd_solver_run *r, size_t restarts)
+{
+    const pjd_operator *op = r->op;
+    size_t work = pjd_operator_work(op), samples = r->samples / restarts;
+    float *res = pjd_alloc(op->ny + work, sizeof *res);
+    double power = 0, limit;
+
+    if (!res)
+        return pjd_error_nomem(r->err, "solver", (op->ny + work) * sizeof *res);
+    for (size_t i = 0; i < op->ny; i++)
+        power += (double)r->y[i] * r->y[i] / (double)op->ny;
+    limit = 1.1 * r->sigma + 0.03 * sqrt(power);
+    for (size_t s = 0; s < samples; s++) {
+        double least = INFINITY;
+
+        for (size_t k = 0; k < restarts; k++) {
+            const float *x = r->x0 + (s * restarts + k) * op->nx;
+            double sum = 0;
+
+            pjd_operator_apply(op, x, res, res + op->ny);
+            for (size_t i = 0; i < op->ny; i++)
+                sum += ((double)res[i] - r->y[i]) * ((double)res[i] - r->y[i]) / (double)op->ny;
+            r->report->converged += sqrt(sum) <= limit;
+            if (sum < least) {
+                least = sum;
+                memmove(r->x0 + s * op->nx, x, op->nx * sizeof *x);
+            }
+        }
+    }
+    r->samples = samples;
+    pjd_free(res);
+    return PJD_OK;
+}
+
+/* Every start of a sample has its class. */
+static pjd_status repeat_classes(const pjd_runner_options *o, size_t samples, size_t restarts, int **out,
+                                 pjd_error *err)
+{
+    *out = NULL;
+    if (!o->classes || restarts == 1)
+        return PJD_OK;
+    *out = pjd_alloc(samples * restarts, sizeof **out);
+    if (!*out)
+        return pjd_error_nomem(err, "solver", samples * restarts * sizeof **out);
+    for (size_t i = 0; i < samples * restarts; i++)
+        (*out)[i] = o->classes[i / restarts];
+    return PJD_OK;
+}
+
 /* The part of each sample that the user asked for. */
 static void crop(const pjd_solver_run *r, float *x)
 {
@@ -125,6 +175,7 @@ pjd_status pjd_solve(pjd_model *model, pjd_operator *op, const float *y, const p
     pjd_solver_run r = {.model = model, .op = op, .y = y, .opt = &o, .report = &local, .err = err};
     const pjd_solver_class *cls = find_solver(o.solver ? o.solver : "projdiff");
     pjd_noise *own = NULL;
+    int *classes = NULL;
     pjd_runner_stats stats;
     pjd_status st;
 
@@ -137,13 +188,19 @@ pjd_status pjd_solve(pjd_model *model, pjd_operator *op, const float *y, const p
         return st;
     if (!pjd_all_finite(y, op->ny))
         return pjd_error_set(err, PJD_ERR_NONFINITE, "solver: the measurement holds values that are not finite");
-    r.samples = o.samples ? o.samples : 1;
+    local.restarts = !op->v->search ? 1 : o.restarts ? o.restarts : o.compat == PJD_COMPAT_REFERENCE ? 1 : 4;
+    if (!pjd_mul(o.samples ? o.samples : 1, local.restarts, &r.samples))
+        return pjd_error_set(err, PJD_ERR_ARG, "solver: too many samples");
     r.sigma = o.sigma * (o.compat == PJD_COMPAT_REFERENCE ? 1 : model->info.sigma_scale);
     r.noise = o.noise;
     if (!r.noise)
         st = pjd_noise_seeded(o.seed, 0, &own, err);
     if (own)
         r.noise = own;
+    if (st == PJD_OK)
+        st = repeat_classes(&o.runner, r.samples / local.restarts, local.restarts, &classes, err);
+    if (classes)
+        o.runner.classes = classes;
     if (st == PJD_OK)
         st = pjd_runner_create(model, r.samples, &op->x, &o.runner, &r.runner, err);
     if (st == PJD_OK) {
@@ -153,6 +210,8 @@ pjd_status pjd_solve(pjd_model *model, pjd_operator *op, const float *y, const p
     }
     if (st == PJD_OK)
         st = cls->run(&r);
+    if (st == PJD_OK && op->v->search)
+        st = keep_best(&r, local.restarts);
     if (st == PJD_OK)
         st = residual(&r, &local.residual);
     if (st == PJD_OK) {
@@ -169,6 +228,7 @@ pjd_status pjd_solve(pjd_model *model, pjd_operator *op, const float *y, const p
     }
     pjd_runner_free(r.runner);
     pjd_noise_free(own);
+    pjd_free(classes);
     pjd_free(r.x0);
     return st;
 }

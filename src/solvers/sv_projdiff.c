@@ -58,6 +58,14 @@ void pjd_projdiff_choose(const pjd_operator *op, double sigma, pjd_projdiff_sett
         s->step_high = s->step_low = 1;
         s->t_end = 0;
     }
+    /* No guess to start from, and each level is another attempt to get unstuck. */
+    if (op->v->search) {
+        s->steps = 60;
+        s->t_start = 0.5;
+        s->grid_power = 1;
+        s->step_high = s->step_low = 0.5;
+        s->warm = false;
+    }
 }
 
 /* ---- levels ---- */
@@ -159,6 +167,29 @@ static void mix_one_level(projdiff *w, double abar)
     }
 }
 
+/*
+ * The search of an operator that has one, in place of P: what it finds carries the data's noise, as in mix_one_level
+ * where all is seen. Below that noise the projection is enough.
+ */
+static void mix_search(projdiff *w, double abar)
+{
+    const pjd_operator *op = w->r->op;
+    bool above = !(w->v > 0) || abar * (1 + w->v) <= 1;
+    double k = above ? 1 : (1 - abar) / (abar * w->v);
+    float sa = (float)sqrt(abar), p = (float)k;
+    float q = (float)sqrt(above ? 1 - abar * (1 + w->v) : (1 - abar) * (1 - k));
+
+    memcpy(w->u, w->r->x0, w->n * sizeof *w->u);
+    for (size_t s = 0; s < w->r->samples; s++) {
+        if (above)
+            op->v->search(op, w->u + s * op->nx, w->r->y, w->work);
+        else
+            pjd_operator_project(op, w->u + s * op->nx, w->r->y, 1, w->work);
+    }
+    for (size_t i = 0; i < w->n; i++)
+        w->xt[i] = sa * (w->r->x0[i] + p * (w->u[i] - w->r->x0[i])) + q * w->z[i];
+}
+
 /* The auxiliary variable of the paper: P(sqrt(a) x + sqrt(1 - a) z'; sqrt(a) y), then noise up to the level. */
 static pjd_status mix_nonlinear(projdiff *w, double abar)
 {
@@ -240,6 +271,7 @@ static void gradient_step(projdiff *w, double lr)
 
 static pjd_status step(projdiff *w, size_t k, double t)
 {
+    const pjd_operator *op = w->r->op;
     double abar = pjd_model_abar(w->r->model, t);
     pjd_status st = draw(w);
 
@@ -249,6 +281,8 @@ static pjd_status step(projdiff *w, size_t k, double t)
         mix_spectral(w, abar);
     else if (w->form == PROXIMAL)
         mix_proximal(w, abar);
+    else if (op->v->search)
+        mix_search(w, abar);
     else if (w->form == NONLINEAR)
         st = mix_nonlinear(w, abar);
     else
@@ -284,7 +318,9 @@ static void finish(projdiff *w)
     if (w->form == SPECTRAL)
         project_spectral(w);
     else
-        each_sample(w, w->r->x0, 0);
+        /* A search stops anywhere near a solution; projections alone go down to it. */
+        for (int k = 0; k < (w->r->op->v->search ? 100 : 1); k++)
+            each_sample(w, w->r->x0, 0);
 }
 
 static pjd_status start(projdiff *w)

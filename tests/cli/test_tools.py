@@ -111,6 +111,14 @@ class Recordings(Case):
 
 
 class Metric(Case):
+    def test_align(self):
+        values = [math.sin(k * k) for k in range(48)]
+        turned = [v for c in range(3) for v in reversed(values[16 * c:16 * c + 16])]
+        turned[16:32] = [-v for v in values[16:32]]
+        a, b = self.npy("a.npy", (3, 4, 4), turned), self.npy("b.npy", (3, 4, 4), values)
+        self.assertLess(float(self.good("metric", "psnr", a, b).text), 20)
+        self.assertEqual(self.good("metric", "psnr", a, b, "--align").text, "inf\n")
+
     def test_psnr(self):
         a = self.png("a.png", 12, 12, values=[100] * 432)
         b = self.png("b.png", 12, 12, values=[110] * 432)

@@ -172,6 +172,50 @@ static void hidden_pixels_follow_the_prior(void **state)
     pjd_model_unref(m);
 }
 
+/* With a prior around the truth phase retrieval ends there; moduli that no picture has are said not to converge. Of several
+   starts one is kept, and nothing depends on the number of threads. */
+static void phase_restarts(void **state)
+{
+    const pjd_shape item = pjd_shape_chw(1, SIDE, SIDE);
+    float truth[N], var[N], x[N], again[N], y[(SIDE + SIDE / 2) * (SIDE + SIDE / 2)];
+    pjd_operator *op = make("phase");
+    float *work = malloc(pjd_operator_work(op) * sizeof *work);
+    pjd_solve_options o = {.seed = 4, .restarts = 6, .runner = {.threads = 1}};
+    pjd_solve_report r;
+    pjd_model *m;
+    pjd_error err;
+
+    test_random(truth, N, 21);
+    for (int i = 0; i < N; i++) {
+        truth[i] = 0.5f * (float)sin(truth[i] * 3); /* inside the range */
+        var[i] = 0.01f;
+    }
+    pjd_operator_apply(op, truth, y, work);
+    assert_ok(pjd_model_gaussian(&item, truth, var, NULL, &m, &err), &err);
+    assert_ok(pjd_solve(m, op, y, &o, x, &r, &err), &err);
+    print_message("phase: %zu of %zu starts converged, residual %.2e\n", r.converged, r.restarts, r.residual);
+    assert_int_equal(r.restarts, 6);
+    assert_true(r.converged >= 1);
+    /* Converged: within 3% of the root mean square of y, about 0.3 times two thirds. */
+    assert_at_most(r.residual, 6e-3);
+    assert_at_most(test_relative_l2(x, truth, N), 0.1);
+    o.runner.threads = 2;
+    assert_ok(pjd_solve(m, op, y, &o, again, NULL, &err), &err);
+    assert_memory_equal(x, again, sizeof x);
+    test_random(y, sizeof y / sizeof *y, 22);
+    for (size_t i = 0; i < sizeof y / sizeof *y; i++)
+        y[i] = fabsf(y[i]);
+    assert_ok(pjd_solve(m, op, y, &o, x, &r, &err), &err);
+    assert_int_equal(r.converged, 0);
+    o.compat = PJD_COMPAT_REFERENCE;
+    o.restarts = 0;
+    assert_ok(pjd_solve(m, op, y, &o, x, &r, &err), &err);
+    assert_int_equal(r.restarts, 1);
+    free(work);
+    pjd_operator_unref(op);
+    pjd_model_unref(m);
+}
+
 static pjd_status fails_at_third(void *user, size_t batch, const pjd_shape *item, const float *x, double t, double abar,
                                  float *x0, pjd_error *err)
 {
@@ -276,6 +320,7 @@ int main(void)
         cmocka_unit_test(seeds_and_threads),
         cmocka_unit_test(denoising_is_the_posterior_mean),
         cmocka_unit_test(hidden_pixels_follow_the_prior),
+        cmocka_unit_test(phase_restarts),
         cmocka_unit_test(stops),
         cmocka_unit_test(out_of_memory),
         cmocka_unit_test(sigma_estimate),
