@@ -4,8 +4,9 @@
 
     validate.py DATA MODEL_FOLDER...
 
-Fixed crops of the validation pieces and fixed noise. "-" is the gain of the best linear answer that knows nothing but the
-power of the crops, sigma_data^2 / (sigma_data^2 + sigma^2) times the input, with the power measured: what a network must beat.
+The same crops of the validation pieces (as long as the folder holds the same ones) and the same noise every time. "-" is
+the gain of the best linear answer that knows nothing but the power of the crops, power / (power + sigma^2) times the input:
+what a network must beat.
 """
 import json
 import os
