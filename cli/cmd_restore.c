@@ -47,7 +47,7 @@ static const cli_option options[] = {
     {"mean", 0, CLI_TEXT, offsetof(A, mean), "FILE", "write the mean of the samples", 0, 0, NULL},
     {"std", 0, CLI_TEXT, offsetof(A, std), "FILE",
      "write the standard deviation of the samples: an array in the units of the array; as a picture, white is 0.25 or "
-     "more",
+     "more. With it inpaint, superres and denoise run the solver posterior unless --solver says otherwise",
      0, 0, NULL},
     CLI_OPT_TILE(A),
     CLI_OPT_PRECISION(A),

@@ -409,12 +409,24 @@ static pjd_status prepare(file_run *f, pjd_error *err)
     return PJD_OK;
 }
 
+/* A map of deviations wants samples of the posterior, which one solver gives for some tasks; the default one gives good answers
+   that differ too little. */
+static const char *choose_solver(const file_run *f)
+{
+    const restore_args *a = f->r->a;
+    const char *task = f->r->task.first;
+
+    if (a->solver || !a->std || a->compat || f->r->task.parts != 1)
+        return a->solver;
+    return !strcmp(task, "inpaint") || !strcmp(task, "superres") || !strcmp(task, "denoise") ? "posterior" : NULL;
+}
+
 static void fill_options(file_run *f, double sigma, pjd_noise *noise, int *labels, pjd_solve_options *o)
 {
     const restore_args *a = f->r->a;
 
     pjd_solve_options_init(o);
-    o->solver = a->solver;
+    o->solver = choose_solver(f);
     o->sigma = f->lift ? sigma * sqrt(3.0) : sigma;
     o->steps = (size_t)a->steps;
     o->step_size = a->step_size;
@@ -591,6 +603,9 @@ static void print_report(const file_run *f, const char *where)
                  f->job->input, r->restarts);
     cli_say("%s: %s, %zux%zu to %zux%zu", f->job->input, f->r->task.text, f->y.w, f->y.h, f->rw, f->rh);
     print_sigma(f);
+    if (f->r->a->std && !choose_solver(f))
+        cli_warn("%s: the default solver's samples differ less than the posterior's: --std is a lower bound",
+                 f->job->input);
     if (r->network_calls) {
         cli_say("%zu steps of size %.4g; residual %.4g, expected %.4g (model's units)", r->steps, r->step_size,
                 r->residual, r->residual_expected);
