@@ -83,8 +83,10 @@ pjd_status pjd_unmix_create(size_t stems, size_t channels, double rate, double b
     if (band > 0 && band < rate / 2)
         u->cut = (size_t)(band / rate * (double)u->n);
     if (!allocate(u)) {
+        size_t bytes = stems * channels * u->n * sizeof(float);
+
         pjd_unmix_free(u);
-        return pjd_error_nomem(err, "unmix", stems * channels * u->n * sizeof(float));
+        return pjd_error_nomem(err, "unmix", bytes);
     }
     for (size_t i = 0; i < u->n; i++)
         u->window[i] = (float)sin(M_PI * (double)i / (double)u->n);
