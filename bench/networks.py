@@ -85,16 +85,19 @@ class GuidedAttention(nn.Module):
 class Guided(Held):
     options = "num_head_channels=64,use_new_attention_order=false"
 
-    def __init__(self, mc, nrb, attention, mult=(1, 1, 2, 2, 4, 4)):
+    def __init__(self, mc, nrb, attention, mult=(1, 1, 2, 2, 4, 4), classes=0, inputs=3):
         super().__init__()
         e, self.mc, self.steps = 4 * mc, mc, []
+        if classes:  # only there for the layout: forward takes no class
+            self.put("label_emb", nn.Embedding(classes, e))
         self.t0, self.t2 = self.put("time_embed.0", nn.Linear(mc, e)), self.put("time_embed.2", nn.Linear(e, e))
-        self.first = self.put("input_blocks.0.0", conv(3, mc))
-        c, skips, i = mc, [mc], 1
+        c = int(mult[0] * mc)
+        self.first = self.put("input_blocks.0.0", conv(inputs, c))
+        skips, i = [c], 1
         for level, m in enumerate(mult):
             for _ in range(nrb):
-                block = [self.put("input_blocks.%d.0" % i, GuidedRes(c, mc * m, e))]
-                c = mc * m
+                block = [self.put("input_blocks.%d.0" % i, GuidedRes(c, int(mc * m), e))]
+                c = int(mc * m)
                 if 2 ** level in attention:
                     block.append(self.put("input_blocks.%d.1" % i, GuidedAttention(c)))
                 self.steps.append(("down", block))
@@ -110,8 +113,8 @@ class Guided(Held):
         j = 0
         for level, m in reversed(list(enumerate(mult))):
             for k in range(nrb + 1):
-                block = [self.put("output_blocks.%d.0" % j, GuidedRes(c + skips.pop(), mc * m, e))]
-                c = mc * m
+                block = [self.put("output_blocks.%d.0" % j, GuidedRes(c + skips.pop(), int(mc * m), e))]
+                c = int(mc * m)
                 if 2 ** level in attention:
                     block.append(self.put("output_blocks.%d.1" % j, GuidedAttention(c)))
                 if level and k == nrb:
@@ -171,7 +174,7 @@ class Ddpm(Held):
 
     def __init__(self, ch=128, mult=(1, 1, 2, 2, 4, 4), nrb=2, attention=(4,)):
         super().__init__()
-        e, self.ch, self.walk = 4 * ch, ch, []
+        e, self.ch, self.walk, self.mult, self.attention = 4 * ch, ch, [], mult, attention
         self.d0, self.d1 = self.put("temb.dense.0", nn.Linear(ch, e)), self.put("temb.dense.1", nn.Linear(e, e))
         self.conv_in = conv(3, ch)
         c, skips = ch, [ch]
