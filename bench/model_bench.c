@@ -75,12 +75,15 @@ int main(int argc, char **argv)
     int rc = 1;
 
     if (argc < 8 || argc > 10) {
-        fprintf(stderr, "usage: model_bench MODEL CONFIG BATCH HEIGHT WIDTH THREADS T [INPUT.f32 OUTPUT.f32 | exact]\n");
+        fprintf(stderr,
+                "usage: model_bench MODEL CONFIG BATCH HEIGHT WIDTH THREADS T [INPUT.f32 OUTPUT.f32 | exact]\n");
         return 2;
     }
     const size_t batch = strtoul(argv[3], NULL, 10), h = strtoul(argv[4], NULL, 10), w = strtoul(argv[5], NULL, 10);
     const pjd_model_options mo = {.config = argv[2]};
-    const pjd_runner_options ro = {.threads = atoi(argv[6]), .tile = 1 << 20, .exact_size = true,
+    const pjd_runner_options ro = {.threads = atoi(argv[6]),
+                                   .tile = 1 << 20,
+                                   .exact_size = true,
                                    .precision = argc == 9 ? PJD_PRECISION_EXACT : PJD_PRECISION_DEFAULT};
 
     if (pjd_model_open(argv[1], &mo, &m, &err) == PJD_OK) {
