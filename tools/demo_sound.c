@@ -65,7 +65,7 @@ int main(int argc, char **argv)
         if (i == 5) {
             out = in.info;
             out.format = PJD_SOUND_PCM16;
-            out.frames = frames = (size_t)(atof(argv[3]) * in.info.rate);
+            out.frames = frames = (size_t)(strtod(argv[3], NULL) * in.info.rate);
             sum = calloc(frames * out.channels + 1, sizeof *sum);
             block = calloc(BLOCK * out.channels, sizeof *block);
         }
@@ -74,9 +74,9 @@ int main(int argc, char **argv)
             pjd_sound_close(in.sound);
             break;
         }
-        st = skip(&in, (size_t)(atof(argv[2]) * out.rate), block, &err);
+        st = skip(&in, (size_t)(strtod(argv[2], NULL) * out.rate), block, &err);
         if (st == PJD_OK)
-            st = add(&in, frames, (float)atof(argv[4]), block, sum, &err);
+            st = add(&in, frames, strtof(argv[4], NULL), block, sum, &err);
         pjd_sound_close(in.sound);
         if (i + 1 == argc && st == PJD_OK)
             st = pjd_sound_create(argv[1], &out, true, &w, &err);

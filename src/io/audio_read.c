@@ -107,14 +107,18 @@ static pjd_status open_file(pjd_sound *s, pjd_error *err)
  */
 static bool cut_short(SNDFILE *file, unsigned long *claimed, unsigned long *found)
 {
-    char log[16384] = "";
-    const char *p;
+    static const char size[] = "data : ", real[] = " (should be ";
+    char log[16384] = "", *end;
 
     sf_command(file, SFC_GET_LOG_INFO, log, (int)sizeof log - 1);
-    for (p = strstr(log, "data : "); p; p = strstr(p + 1, "data : "))
-        if (sscanf(p, "data : %lu (should be %lu)", claimed, found) == 2 && *claimed > *found &&
-            *claimed < 0x7FFF0000UL)
+    for (const char *p = strstr(log, size); p; p = strstr(p + 1, size)) {
+        *claimed = strtoul(p + sizeof size - 1, &end, 10);
+        if (strncmp(end, real, sizeof real - 1) != 0)
+            continue;
+        *found = strtoul(end + sizeof real - 1, NULL, 10);
+        if (*claimed > *found && *claimed < 0x7FFF0000UL)
             return true;
+    }
     return false;
 }
 

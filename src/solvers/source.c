@@ -190,7 +190,7 @@ static pjd_status resolve(source_run *r)
     if (!o->solver)
         o->solver = "projdiff";
     projdiff = !strcmp(o->solver, "projdiff");
-    if (!projdiff && (complete || (strcmp(o->solver, "dirac") && strcmp(o->solver, "gaussian"))))
+    if (!projdiff && (complete || (strcmp(o->solver, "dirac") != 0 && strcmp(o->solver, "gaussian") != 0)))
         return pjd_error_set(r->err, PJD_ERR_ARG, "sources: solver %s expected, found \"%.60s\"",
                              complete ? "projdiff" : "projdiff, dirac or gaussian", o->solver);
     o->steps = o->steps ? o->steps : complete ? 256 : 150;
