@@ -12,6 +12,9 @@
 /* Deflate cannot do better than this (1032), whatever an entry claims. */
 #define MAX_RATIO 1040u
 #define MAX_INFLATED ((size_t)1 << 34)
+/* Weights hardly shrink, but for layers of zeros. A file much larger inside than outside is made to fill the memory. */
+#define USUAL_RATIO 8u
+#define ALWAYS_INFLATED ((size_t)1 << 24)
 
 typedef struct archive {
     const pjd_reader *r;
@@ -66,6 +69,9 @@ static pjd_status inflate_entry(archive *a, size_t index, const unsigned char **
 
     if (e->size / MAX_RATIO > e->packed || e->size > MAX_INFLATED - a->inflated)
         return bad(a, e, "a size that compression cannot reach, or above 16 GiB in all");
+    if (a->inflated + e->size > ALWAYS_INFLATED && (a->inflated + e->size - ALWAYS_INFLATED) / USUAL_RATIO > a->r->size)
+        return bad(a, e,
+                   "more than 8 times the file's size once inflated (a zip bomb?); store the arrays uncompressed");
     if (!a->zip)
         status = open_libzip(a);
     if (status != PJD_OK)
