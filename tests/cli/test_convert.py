@@ -90,6 +90,24 @@ class Convert(Case):
         self.assertEqual(self.network(self.path("f32.safetensors"), "b.npy", *config), before)
         self.assertEqual(self.network(self.path("f16.safetensors"), "c.npy", *config), before)
 
+    def test_original_loader(self):
+        try:
+            import torch
+            from safetensors.torch import load_file
+        except ImportError:
+            self.skipTest("PyTorch and safetensors are not here")
+        model = os.path.join(ROOT, "tests/weights/fixtures/lightning.ckpt")
+        for precision, dtype in (("f32", torch.float32), ("f16", torch.float16), ("bf16", torch.bfloat16)):
+            name = precision + ".safetensors"
+            ours = self.convert(model, name, "--precision", precision)
+            theirs = load_file(self.path(name))
+            self.assertEqual(set(ours), set(theirs))
+            for key, value in theirs.items():
+                self.assertEqual(list(value.shape), ours[key][1])
+                if value.is_floating_point() and ours[key][0] != "F64":
+                    self.assertEqual(value.dtype, dtype)
+                self.assertEqual(value.contiguous().view(-1).view(torch.uint8).numpy().tobytes(), ours[key][2])
+
     def test_choices_are_said(self):
         fixtures = os.path.join(ROOT, "tests/weights/fixtures")
         r = self.good("convert", os.path.join(fixtures, "ema.pt"), self.path("e.safetensors"))
