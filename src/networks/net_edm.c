@@ -305,13 +305,8 @@ static pjd_status set_preconditioning(pjd_network *net, edm *d, pjd_error *err)
 /* What settles how the network was trained, when the user does not say. */
 static pjd_status choose_preconditioning(const pjd_network *net, const edm *d, pjd_hyper *h, pjd_error *err)
 {
-    char text[32];
-    pjd_status st = pjd_hyper_json_text(pjd_weights_config(net->w), "preconditioning", text, sizeof text, err);
-
-    if (st != PJD_OK || pjd_hyper_source(h, "preconditioning"))
-        return st;
-    if (text[0])
-        return pjd_hyper_set(h, "checkpoint", "preconditioning", err, "%s", text);
+    if (pjd_hyper_source(h, "preconditioning"))
+        return PJD_OK;
     if (pjd_net_find(net->w, "u"))
         return pjd_hyper_set(h, "inferred", "preconditioning", err, "iddpm");
     if (d->augment || d->dhariwal) /* of the published networks only EDM's own are so */
@@ -450,10 +445,12 @@ static pjd_status details(pjd_network *net, const edm *d, const pjd_hyper *h, pj
     return st;
 }
 
-static pjd_status options(pjd_network *net, edm *d, pjd_hyper *h, pjd_error *err)
+static pjd_status options(pjd_network *net, edm *d, pjd_hyper *h, const pjd_log *log, pjd_error *err)
 {
-    pjd_status st = choose_preconditioning(net, d, h, err);
+    pjd_status st = pjd_hyper_json(h, "checkpoint", pjd_weights_hyper(net->w), "", log, err);
 
+    if (st == PJD_OK)
+        st = choose_preconditioning(net, d, h, err);
     /* The network is asked by its noise level; the schedule is only the way a solver walks through these. */
     if (st == PJD_OK && !pjd_hyper_source(h, "noise_schedule") && !pjd_hyper_source(h, "diffusion_steps"))
         st = pjd_hyper_set(h, "any will do: the network takes noise levels", "beta_schedule", err, "linear");
@@ -472,7 +469,7 @@ static pjd_status set_up(pjd_network *net, pjd_hyper *h, const pjd_log *log, pjd
     pjd_status st = infer(net->w, d, err);
 
     if (st == PJD_OK)
-        st = options(net, d, h, err);
+        st = options(net, d, h, log, err);
     if (st != PJD_OK)
         return st;
     pjd_blk_start(&k, WHO, &names, net->tensors, NULL);

@@ -134,6 +134,31 @@ static pjd_status read_torch_legacy(const pjd_reader *r, pjd_error *err)
     return status;
 }
 
+pjd_status pjd_torch_legacy_storage(const pjd_reader *r, pjd_pk_storage *out, pjd_error *err)
+{
+    legacy l = {.r = r, .p = {.r = r, .legacy = true}, .err = err};
+    pjd_pk_ref object = 0, keys;
+    pjd_status status;
+
+    if (!match(r->data, r->size))
+        return bad(&l, "bytes that are no saved storage");
+    status = read_preamble(&l);
+    if (status == PJD_OK)
+        status = next(&l, &object);
+    if (status == PJD_OK)
+        status = next(&l, &keys);
+    if (status == PJD_OK)
+        status = read_storages(&l, &l.p.values[keys]);
+    if (status == PJD_OK && (l.p.values[object].kind != PJD_PK_STORAGE || l.p.storage_count != 1))
+        status = bad(&l, "expected a single storage");
+    if (status == PJD_OK) {
+        *out = l.p.storages[l.p.values[object].u.index];
+        out->type = pjd_dtype_name(out->dtype); /* the other text goes with its pickle */
+    }
+    pjd_pickle_free(&l.p);
+    return status;
+}
+
 const pjd_format_class pjd_fmt_torch_legacy = {
     .entry = {.name = "torch legacy", .summary = "torch.save before PyTorch 1.6 (.pt, .pth)"},
     .match = match,

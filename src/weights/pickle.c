@@ -6,6 +6,7 @@
 #include "weights/pickle_globals.h"
 
 #define MAX_BYTES (64u << 20)
+#define MAX_OBJECT_BYTES UINT32_MAX /* with the tensors in it */
 #define MAX_VALUES 10000000u
 #define MAX_STACK 1000000u
 
@@ -13,6 +14,7 @@ typedef struct machine {
     pjd_pickle *p;
     const unsigned char *data;
     size_t size, at;
+    bool cut; /* there is more than size */
     pjd_pk_ref *stack;
     size_t depth, stack_capacity;
     size_t *marks;
@@ -59,7 +61,7 @@ static bool reserve(machine *m, void **array, size_t *capacity, size_t count, si
 static bool take(machine *m, size_t n, const unsigned char **out)
 {
     if (n > m->size - m->at)
-        return broken(m, m->size == MAX_BYTES ? "longer than 64 MiB" : "truncated");
+        return broken(m, m->cut ? m->p->objects ? "longer than 4 GiB" : "longer than 64 MiB" : "truncated");
     *out = m->data + m->at;
     m->at += n;
     return true;
@@ -584,7 +586,8 @@ static bool run(machine *m)
 pjd_status pjd_pickle_run(pjd_pickle *p, const unsigned char *data, size_t size, size_t *used, pjd_pk_ref *root,
                           pjd_error *err)
 {
-    machine m = {.p = p, .data = data, .size = size < MAX_BYTES ? size : MAX_BYTES, .err = err};
+    size_t limit = p->objects ? MAX_OBJECT_BYTES : MAX_BYTES;
+    machine m = {.p = p, .data = data, .size = size < limit ? size : limit, .cut = size >= limit, .err = err};
 
     /* Value 0 stands for nothing. */
     if (p->count == 0) {

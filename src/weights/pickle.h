@@ -68,7 +68,8 @@ typedef struct pjd_pk_tensor {
 
 typedef struct pjd_pickle {
     const pjd_reader *r;
-    bool legacy; /* persistent ids have a sixth member */
+    bool legacy;  /* persistent ids have a sixth member */
+    bool objects; /* EDM's: objects with program text become dicts, storages lie in the pickle, which may be long */
     pjd_arena arena;
     pjd_pk_value *values;
     size_t count, capacity;
@@ -88,6 +89,9 @@ void pjd_pickle_free(pjd_pickle *p);
 const pjd_pk_value *pjd_pickle_get(const pjd_pickle *p, const pjd_pk_value *v, const char *key);
 /* The value as JSON text (bounded in depth and length) in the arena; NULL when out of memory. Tensors are null. */
 char *pjd_pickle_json(const pjd_pickle *p, const pjd_pk_value *v, pjd_arena *arena);
+
+/* fmt_torch_legacy.c: a single storage that torch.save wrote in the old format; data in place, type a static text. */
+pjd_status pjd_torch_legacy_storage(const pjd_reader *r, pjd_pk_storage *out, pjd_error *err);
 
 /* torch.c: find the state dict below root and add its tensors; storages are bound. */
 pjd_status pjd_torch_extract(const pjd_pickle *p, pjd_pk_ref root, pjd_error *err);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "weights/pickle_globals.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* A view that repeats elements (stride 0) may have this many more than its storage. */
@@ -15,6 +16,8 @@ typedef enum role {
     ROLE_PARAMETER,  /* (tensor, ...) */
     ROLE_FROM_TYPE,  /* (function, type, arguments, state) */
     ROLE_SIZE,
+    ROLE_OBJECT, /* EDM's (description) with class_name, module_src, state */
+    ROLE_NESTED, /* (bytes) */
     ROLE_STORAGE,
     ROLE_UNTYPED,
     ROLE_DTYPE
@@ -39,6 +42,8 @@ static const struct {
     {"torch._utils._rebuild_parameter_with_state", ROLE_PARAMETER, PJD_F32},
     {"torch._tensor._rebuild_from_type_v2", ROLE_FROM_TYPE, PJD_F32},
     {"torch.Size", ROLE_SIZE, PJD_F32},
+    {"torch_utils.persistence._reconstruct_persistent_obj", ROLE_OBJECT, PJD_F32},
+    {"torch.storage._load_from_bytes", ROLE_NESTED, PJD_F32},
     {"torch.FloatStorage", ROLE_STORAGE, PJD_F32},
     {"torch.DoubleStorage", ROLE_STORAGE, PJD_F64},
     {"torch.HalfStorage", ROLE_STORAGE, PJD_F16},
@@ -207,6 +212,35 @@ static pjd_status rebuild_tensor(pjd_pickle *p, const pjd_pk_value *args, bool v
     return add_tensor(p, &t, out, err);
 }
 
+/* ---- storages in the pickle itself (EDM) ---- */
+
+static pjd_status add_storage(pjd_pickle *p, const pjd_pk_storage *s, size_t at, pjd_pk_value *out, pjd_error *err);
+
+/* A bytes object that is a torch.save of one storage. Keys of different ones may be equal: each gets a new one. */
+static pjd_status nested_storage(pjd_pickle *p, const pjd_pk_value *args, size_t at, pjd_pk_value *out, pjd_error *err)
+{
+    const pjd_pk_value *bytes = args->length == 1 ? item(p, args, 0) : NULL;
+    pjd_reader r = *p->r;
+    pjd_pk_storage s;
+    char *key;
+    pjd_status st;
+
+    if (!bytes || bytes->kind != PJD_PK_BYTES)
+        return bad(p, at, "a storage that is made of no bytes", err);
+    r.data = (const unsigned char *)bytes->u.text;
+    r.size = bytes->length;
+    st = pjd_torch_legacy_storage(&r, &s, err);
+    if (st != PJD_OK)
+        return st;
+    key = pjd_arena_alloc(&p->arena, 24, 1);
+    if (!key)
+        return pjd_error_nomem(err, p->r->who, 24);
+    snprintf(key, 24, "%zu", p->storage_count);
+    s.key = key;
+    s.key_len = strlen(key);
+    return add_storage(p, &s, at, out, err);
+}
+
 /* ---- calls ---- */
 
 static pjd_status call_global(pjd_pickle *p, const pjd_pk_value *f, const pjd_pk_value *args, bool nested, size_t at,
@@ -243,6 +277,12 @@ static pjd_status call_global(pjd_pickle *p, const pjd_pk_value *f, const pjd_pk
             out->kind = PJD_PK_TUPLE;
         }
         return PJD_OK;
+    case ROLE_OBJECT:
+        if (p->objects && args->length == 1 && item(p, args, 0)->kind == PJD_PK_DICT)
+            *out = *item(p, args, 0);
+        return PJD_OK;
+    case ROLE_NESTED:
+        return p->objects ? nested_storage(p, args, at, out, err) : PJD_OK;
     default:
         return PJD_OK;
     }
@@ -303,6 +343,8 @@ pjd_status pjd_pickle_persistent(pjd_pickle *p, pjd_pk_ref id, size_t at, pjd_pk
     pjd_pk_storage s = {0};
     size_t bytes;
 
+    if (p->objects)
+        return bad(p, at, "a storage kept elsewhere", err);
     if (v->kind == PJD_PK_TUPLE && p->legacy && v->length == 4 && text_is(item(p, v, 0), "module") &&
         item(p, v, 1)->kind == PJD_PK_GLOBAL) {
         /* A class with its source text, as whole modules were once saved. */

@@ -25,6 +25,8 @@ def kind(data):
         return "npz" if data[30:30 + data[26]].endswith(b".npy") else "torch_zip"
     if b"\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19" in data[:32]:
         return "torch_legacy"
+    if b"_reconstruct_persistent_obj" in data[:4096]:
+        return "edm_pickle"
     return "safetensors" if data[8:9] == b"{" else None
 
 

@@ -41,7 +41,7 @@ static const parity fixtures[] = {
      .conditional = true,
      .bound = 1e-4},
     {.folder = "edm_ncsnpp", .file = "/model.pt", .config = "preconditioning=ve", .bound = 1e-4},
-    {.folder = "edm_skip", .file = "/model.pt", .bound = 1e-4},
+    {.folder = "edm_skip", .file = "/model.pkl", .bound = 1e-4},
     {.folder = "edm_adm",
      .file = "/model.pt",
      .config = "channels_per_head=8",

@@ -142,6 +142,25 @@ static void test_layouts(void **state)
     pjd_weights_free(w);
 }
 
+static double from_second(size_t i)
+{
+    return ramp(i + 1);
+}
+
+/* A network object of EDM's library: the tensors of its attributes, its kind and numbers, and nothing run. */
+static void test_object(void **state)
+{
+    pjd_weights *w = open_fixture("edm_object.pkl", NULL);
+
+    assert_string_equal(pjd_weights_container(w), "EDM pickle");
+    assert_int_equal(pjd_weights_count(w), 2);
+    check(w, "8x8_conv.weight", PJD_F16, SHAPE(2, 3), ramp);
+    check(w, "8x8_conv.filter", PJD_F32, SHAPE(2), from_second);
+    assert_string_equal(pjd_weights_at(w, 0)->name, "model.8x8_conv.weight");
+    assert_string_equal(pjd_weights_hyper(w), "{\"preconditioning\":\"edm\",\"sigma_data\":0.25}");
+    pjd_weights_free(w);
+}
+
 static void test_npz(void **state)
 {
     static const char *const files[] = {"arrays.npz", "arrays_deflated.npz"};
@@ -368,9 +387,9 @@ static void test_strides(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layouts),   cmocka_unit_test(test_npz),     cmocka_unit_test(test_wrappers),
-        cmocka_unit_test(test_lightning), cmocka_unit_test(test_folders), cmocka_unit_test(test_prefixes),
-        cmocka_unit_test(test_halves),    cmocka_unit_test(test_strides),
+        cmocka_unit_test(test_layouts),  cmocka_unit_test(test_npz),       cmocka_unit_test(test_object),
+        cmocka_unit_test(test_wrappers), cmocka_unit_test(test_lightning), cmocka_unit_test(test_folders),
+        cmocka_unit_test(test_prefixes), cmocka_unit_test(test_halves),    cmocka_unit_test(test_strides),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

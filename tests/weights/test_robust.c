@@ -6,8 +6,9 @@
 #include "weights/forge.h"
 
 static const char *const files[] = {
-    "layouts.pt", "layouts_legacy.pt",   "layouts_protocol4.pt", "legacy_protocol4.pt", "layouts.safetensors",
-    "arrays.npz", "arrays_deflated.npz", "lightning.ckpt",       "ema_class.pt",        "ddim_list.pth",
+    "layouts.pt",          "layouts_legacy.pt", "layouts_protocol4.pt", "legacy_protocol4.pt",
+    "layouts.safetensors", "arrays.npz",        "arrays_deflated.npz",  "lightning.ckpt",
+    "ema_class.pt",        "ddim_list.pth",     "edm_object.pkl",
 };
 
 static void test_cut(void **state)
