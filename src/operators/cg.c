@@ -74,7 +74,7 @@ void pjd_op_cg(const pjd_operator *op, float *x, const float *y, double scale, d
     size_t nx = op->nx, ny = op->ny, limit = op->cg_iterations ? op->cg_iterations : 50;
     float *r = work, *q = r + pjd_op_pad(ny), *s = q + pjd_op_pad(ny), *p = s + pjd_op_pad(nx);
     float *d = p + pjd_op_pad(nx), *rest = d + pjd_op_pad(nx);
-    double tol = op->cg_tolerance > 0.0 ? op->cg_tolerance : 1e-5, largest = 0.0, gamma, gamma0, rr0;
+    double tol = op->cg_tolerance > 0.0 ? op->cg_tolerance : 1e-5, largest = 0.0, gamma, gamma0, rr0, least;
     bool exact = !(lambda > 0.0);
 
     op->v->apply(op, x, r, rest);
@@ -85,7 +85,7 @@ void pjd_op_cg(const pjd_operator *op, float *x, const float *y, double scale, d
         d[i] = 0.0f;
     }
     rr0 = pjd_vec_dot(r, r, ny);
-    gamma0 = gamma = pjd_vec_dot(s, s, nx);
+    gamma0 = gamma = least = pjd_vec_dot(s, s, nx);
     for (size_t k = 0; k < limit && gamma > 0.0; k++) {
         double pp = pjd_vec_dot(p, p, nx), qq, delta, next;
 
@@ -106,6 +106,10 @@ void pjd_op_cg(const pjd_operator *op, float *x, const float *y, double scale, d
         next = pjd_vec_dot(s, s, nx);
         if (!(next > (exact ? 0.01 : 1.0) * tol * tol * gamma0))
             break;
+        /* Below what float32 resolves the directions lose their way, and the gradient grows without end. */
+        if (least < 1e-8 * gamma0 && !(next < 100.0 * least))
+            break;
+        least = next < least ? next : least;
         pjd_vec_xpay(s, next / gamma, p, nx);
         gamma = next;
     }

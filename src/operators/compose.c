@@ -175,6 +175,11 @@ static pjd_status take_parts(pjd_operator *op, composed *c, pjd_operator *const 
         rest = work > rest ? work : rest;
         if (i + 1 < count && pjd_op_pad(parts[i]->ny) > c->middle)
             c->middle = pjd_op_pad(parts[i]->ny);
+        /* The whole is as exact as its most exact part asks for. */
+        if (parts[i]->cg_iterations > op->cg_iterations)
+            op->cg_iterations = parts[i]->cg_iterations;
+        if (parts[i]->cg_tolerance > 0.0 && !(op->cg_tolerance > 0.0 && op->cg_tolerance <= parts[i]->cg_tolerance))
+            op->cg_tolerance = parts[i]->cg_tolerance;
     }
     op->work = 2 * c->middle + rest;
     return PJD_OK;

@@ -39,6 +39,24 @@ void pjd_vec_scale_minus(double a, const float *x, float *y, size_t n);
 void pjd_op_cg(const pjd_operator *op, float *x, const float *y, double scale, double lambda, float *work);
 size_t pjd_op_cg_work(const pjd_operator *op);
 
+/*
+ * The parameters of an operator that has no closed form, for the end of its table: S has `long iterations` and `double
+ * tolerance`, which go to op->cg_iterations and op->cg_tolerance. STEPS and TOLERANCE are the defaults, as texts.
+ */
+#define PJD_OP_CG_PARAMS(S, STEPS, TOLERANCE)                                                                          \
+    {.name = "iterations",                                                                                             \
+     .type = PJD_PARAM_INT,                                                                                            \
+     .fallback = (STEPS),                                                                                              \
+     .min = 1,                                                                                                         \
+     .max = 10000,                                                                                                     \
+     .unit = "",                                                                                                       \
+     .help = "conjugate gradient steps of a projection, at most",                                                      \
+     .offset = offsetof(S, iterations)},                                                                               \
+    {                                                                                                                  \
+        .name = "tolerance", .type = PJD_PARAM_FLOAT, .fallback = (TOLERANCE), .min = 1e-9, .max = 0.5, .unit = "",    \
+        .help = "relative residual at which they stop", .offset = offsetof(S, tolerance)                               \
+    }
+
 /* The parts, applied left to right, as one operator. References are taken; count >= 2. */
 pjd_status pjd_op_compose(pjd_operator *const *parts, size_t count, pjd_operator **out, pjd_error *err);
 
