@@ -99,6 +99,18 @@ PJD_API pjd_status pjd_npy_read(const char *path, float **data, pjd_shape *shape
 PJD_API pjd_status pjd_npy_write(const char *path, const float *data, const pjd_shape *shape, bool overwrite,
                                  pjd_error *err);
 
+/* ---- complex arrays (.npy: complex64/128, or real numbers; BART's .cfl with the .hdr beside it) ---- */
+
+/*
+ * *data is pairs of real and imaginary part in C order of *shape; free it with pjd_io_free. "-" is a .npy. Of a .cfl the
+ * shape is BART's dimensions as they are listed (the first one is the slowest here, as in BART's own Python reader)
+ * without ones at the end; PJD_ERR_UNSUPPORTED for more than 8. Refused (PJD_ERR_FORMAT): a header without dimensions,
+ * with a zero or more than 16, and data of another size. Written as '<c8', or as a .cfl and a .hdr.
+ */
+PJD_API pjd_status pjd_complex_read(const char *path, float **data, pjd_shape *shape, pjd_error *err);
+PJD_API pjd_status pjd_complex_write(const char *path, const float *data, const pjd_shape *shape, bool overwrite,
+                                     pjd_error *err);
+
 /* ---- sound (libsndfile: WAV, FLAC, OGG, MP3, AIFF, AU, W64 in; WAV and FLAC out) ---- */
 
 #define PJD_SOUND_MIN_RATE 1000

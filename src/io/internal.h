@@ -30,6 +30,18 @@ int pjd_rename_new(const char *from, const char *to, int method);
 pjd_status pjd_npy_parse(const char *who, const unsigned char *bytes, size_t size, float **data, pjd_shape *shape,
                          pjd_error *err);
 
+/* Likewise, complex64 or complex128 or (imaginary part 0) any of the above, as pairs. */
+pjd_status pjd_npy_parse_complex(const char *who, const unsigned char *bytes, size_t size, float **data,
+                                 pjd_shape *shape, pjd_error *err);
+pjd_status pjd_npy_write_complex(const char *path, const float *data, const pjd_shape *shape, bool overwrite,
+                                 pjd_error *err);
+/* Little-endian to a descriptor. */
+pjd_status pjd_write_floats(int fd, const char *path, const float *data, size_t count, pjd_error *err);
+
+/* The two files of a BART array in memory. */
+pjd_status pjd_cfl_parse(const char *who, const unsigned char *header, size_t header_size, const unsigned char *bytes,
+                         size_t size, float **data, pjd_shape *shape, pjd_error *err);
+
 /* What libvips said last, as one short line without its function names; clears it. Returns buf. */
 char *pjd_vips_why(char *buf, size_t size);
 

@@ -16,9 +16,10 @@
 enum { MAX_HEADER = 10000 };
 
 typedef struct npy_header {
-    char order; /* '<', '>', '|' or '=' */
-    char kind;  /* 'f', 'i', 'u' or 'b' */
-    size_t item;
+    char order;   /* '<', '>', '|' or '=' */
+    char kind;    /* 'f', 'i', 'u' or 'b' */
+    size_t item;  /* bytes of one number */
+    size_t parts; /* numbers of an element: 2 when complex */
     bool fortran;
     pjd_shape shape;
 } npy_header;
@@ -113,8 +114,16 @@ static bool take_descr(cursor *c, npy_header *h)
     static const char *const known[] = {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"};
     char text[8];
 
-    if (!take_text(c, text, sizeof text) || strlen(text) != 3 || !strchr("<>|=", text[0]))
+    if (!take_text(c, text, sizeof text) || strlen(text) < 3 || !strchr("<>|=", text[0]))
         return false;
+    h->parts = 1;
+    if (!strcmp(text + 1, "c8") || !strcmp(text + 1, "c16")) {
+        h->order = text[0];
+        h->kind = 'f';
+        h->item = text[2] == '8' ? 4 : 8;
+        h->parts = 2;
+        return true;
+    }
     for (size_t i = 0; i < PJD_COUNTOF(known); i++)
         if (!strcmp(known[i], text + 1)) {
             h->order = text[0];
@@ -125,7 +134,8 @@ static bool take_descr(cursor *c, npy_header *h)
     return false;
 }
 
-static pjd_status parse_dict(const char *who, const char *text, size_t size, npy_header *h, pjd_error *err)
+static pjd_status parse_dict(const char *who, const char *text, size_t size, bool complex, npy_header *h,
+                             pjd_error *err)
 {
     cursor c = {text, text + size};
     unsigned seen = 0;
@@ -141,7 +151,7 @@ static pjd_status parse_dict(const char *who, const char *text, size_t size, npy
             return pjd_error_set(err, PJD_ERR_FORMAT, "%.200s: the .npy header is broken", who);
         if (!strcmp(key, "descr")) {
             bit = 1;
-            good = take_descr(&c, h);
+            good = take_descr(&c, h) && (complex || h->parts == 1);
         } else if (!strcmp(key, "fortran_order")) {
             bit = 2;
             h->fortran = take_word(&c, "True");
@@ -244,9 +254,9 @@ static void convert(const unsigned char *p, const npy_header *h, size_t count, f
 
     if (!h->fortran || h->shape.rank < 2) {
         if (h->kind == 'f' && h->item == 4 && big == host_is_big())
-            memcpy(out, p, count * sizeof *out);
+            memcpy(out, p, count * h->parts * sizeof *out);
         else
-            for (size_t i = 0; i < count; i++)
+            for (size_t i = 0; i < count * h->parts; i++)
                 out[i] = element(p + i * h->item, h, big);
         return;
     }
@@ -254,7 +264,8 @@ static void convert(const unsigned char *p, const npy_header *h, size_t count, f
     for (size_t k = h->shape.rank - 1; k > 0; k--)
         stride[k - 1] = stride[k] * h->shape.dim[k];
     for (size_t i = 0; i < count; i++) {
-        out[at] = element(p + i * h->item, h, big);
+        for (size_t k = 0; k < h->parts; k++)
+            out[at * h->parts + k] = element(p + (i * h->parts + k) * h->item, h, big);
         for (size_t k = 0; k < h->shape.rank; k++) {
             at += stride[k];
             if (++index[k] < h->shape.dim[k])
@@ -267,8 +278,9 @@ static void convert(const unsigned char *p, const npy_header *h, size_t count, f
 
 /* ---- whole files ---- */
 
-pjd_status pjd_npy_parse(const char *who, const unsigned char *bytes, size_t size, float **data, pjd_shape *shape,
-                         pjd_error *err)
+/* *parts: numbers of an element, 1 unless `complex` allows 2. */
+static pjd_status parse(const char *who, const unsigned char *bytes, size_t size, bool complex, float **data,
+                        pjd_shape *shape, size_t *parts, pjd_error *err)
 {
     npy_header h = {0};
     size_t start, length, count, need;
@@ -291,20 +303,47 @@ pjd_status pjd_npy_parse(const char *who, const unsigned char *bytes, size_t siz
                              MAX_HEADER, length);
     if (length > size - start)
         return pjd_error_set(err, PJD_ERR_FORMAT, "%.200s: truncated .npy file", who);
-    st = parse_dict(who, (const char *)bytes + start, length, &h, err);
+    st = parse_dict(who, (const char *)bytes + start, length, complex, &h, err);
     if (st != PJD_OK)
         return st;
     start += length;
-    if (!pjd_shape_count(&h.shape, &count) || !pjd_mul(count, h.item, &need) || need > size - start)
+    if (!pjd_shape_count(&h.shape, &count) || !pjd_mul(count, h.item * h.parts, &need) || need > size - start)
         return pjd_error_set(err, PJD_ERR_FORMAT, "%.200s: the shape %s needs more than the %zu bytes that follow", who,
                              pjd_shape_text(&h.shape, text, sizeof text), size - start);
-    out = pjd_alloc(count, sizeof *out);
+    out = pjd_alloc(count, h.parts * sizeof *out);
     if (!out)
-        return pjd_io_nomem(err, who, count * sizeof *out);
+        return pjd_io_nomem(err, who, count * h.parts * sizeof *out);
     convert(bytes + start, &h, count, out);
     *data = out;
     *shape = h.shape;
+    *parts = h.parts;
     return PJD_OK;
+}
+
+pjd_status pjd_npy_parse(const char *who, const unsigned char *bytes, size_t size, float **data, pjd_shape *shape,
+                         pjd_error *err)
+{
+    size_t parts;
+
+    return parse(who, bytes, size, false, data, shape, &parts, err);
+}
+
+pjd_status pjd_npy_parse_complex(const char *who, const unsigned char *bytes, size_t size, float **data,
+                                 pjd_shape *shape, pjd_error *err)
+{
+    size_t parts, count;
+    float *wide;
+    pjd_status st = parse(who, bytes, size, true, data, shape, &parts, err);
+
+    if (st != PJD_OK || parts == 2)
+        return st;
+    pjd_shape_count(shape, &count);
+    wide = pjd_alloc_zero(count, 2 * sizeof *wide);
+    for (size_t i = 0; wide && i < count; i++)
+        wide[2 * i] = (*data)[i];
+    pjd_free(*data);
+    *data = wide;
+    return wide ? PJD_OK : pjd_io_nomem(err, who, count * 2 * sizeof *wide);
 }
 
 pjd_status pjd_npy_read(const char *path, float **data, pjd_shape *shape, pjd_error *err)
@@ -323,11 +362,11 @@ pjd_status pjd_npy_read(const char *path, float **data, pjd_shape *shape, pjd_er
 }
 
 /* Format 1.0, as NumPy writes it: padded with spaces so that the elements start at a multiple of 64. */
-static size_t make_header(const pjd_shape *shape, char *buf, size_t size)
+static size_t make_header(const char *descr, const pjd_shape *shape, char *buf, size_t size)
 {
     size_t used = 10, total;
 
-    used += (size_t)snprintf(buf + used, size - used, "{'descr': '<f4', 'fortran_order': False, 'shape': (");
+    used += (size_t)snprintf(buf + used, size - used, "{'descr': '%s', 'fortran_order': False, 'shape': (", descr);
     for (size_t i = 0; i < shape->rank; i++)
         used += (size_t)snprintf(buf + used, size - used,
                                  i == 0 && shape->rank == 1 ? "%zu,"
@@ -344,7 +383,7 @@ static size_t make_header(const pjd_shape *shape, char *buf, size_t size)
     return total;
 }
 
-static pjd_status write_elements(int fd, const char *path, const float *data, size_t count, pjd_error *err)
+pjd_status pjd_write_floats(int fd, const char *path, const float *data, size_t count, pjd_error *err)
 {
     enum { CHUNK = 4096 };
     uint32_t chunk[CHUNK];
@@ -363,7 +402,9 @@ static pjd_status write_elements(int fd, const char *path, const float *data, si
     return st;
 }
 
-pjd_status pjd_npy_write(const char *path, const float *data, const pjd_shape *shape, bool overwrite, pjd_error *err)
+/* parts: numbers of an element */
+static pjd_status write_array(const char *path, const float *data, const pjd_shape *shape, size_t parts, bool overwrite,
+                              pjd_error *err)
 {
     char header[512];
     pjd_output *o = NULL;
@@ -380,12 +421,23 @@ pjd_status pjd_npy_write(const char *path, const float *data, const pjd_shape *s
             return st;
         fd = pjd_output_fd(o);
     }
-    length = make_header(shape, header, sizeof header);
+    length = make_header(parts == 2 ? "<c8" : "<f4", shape, header, sizeof header);
     st = pjd_file_write(fd, path, header, length, err);
     if (st == PJD_OK)
-        st = write_elements(fd, path, data, count, err);
+        st = pjd_write_floats(fd, path, data, count * parts, err);
     if (st == PJD_OK && o)
         return pjd_output_commit(o, err);
     pjd_output_abort(o);
     return st;
+}
+
+pjd_status pjd_npy_write(const char *path, const float *data, const pjd_shape *shape, bool overwrite, pjd_error *err)
+{
+    return write_array(path, data, shape, 1, overwrite, err);
+}
+
+pjd_status pjd_npy_write_complex(const char *path, const float *data, const pjd_shape *shape, bool overwrite,
+                                 pjd_error *err)
+{
+    return write_array(path, data, shape, 2, overwrite, err);
 }

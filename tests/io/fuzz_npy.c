@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The .npy reader under libFuzzer (-Dfuzz=true, clang). Built without, the same file has a main() that replays the files
+ * The readers of .npy, real and complex, and of BART's arrays under libFuzzer (-Dfuzz=true, clang). Built without, the same file has a main() that replays the files
  * given and then mutates a good header a fixed number of times, so that every test run does a little of it.
  */
 #include <stdint.h>
@@ -12,12 +12,30 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
+/* Pairs as many as the bytes can hold, or nothing and a reason. */
+static void look(pjd_status st, float *data, const pjd_shape *shape, size_t size, const pjd_error *err)
+{
+    size_t n;
+
+    if (st == PJD_OK) {
+        if (!data || !pjd_shape_count(shape, &n) || n > size)
+            abort();
+        for (size_t i = 0; i < 2 * n; i++)
+            if (data[i] == 1.2345e-6f)
+                n = 0; /* every one is looked at */
+        pjd_io_free(data);
+    } else if (data || err->code == PJD_OK || !err->text[0]) {
+        abort();
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {
     uint8_t *copy = malloc(size ? size : 1); /* exactly as long, for the sanitizer */
     float *data, sum = 0;
     pjd_shape shape;
     pjd_error err;
+    pjd_status st;
     size_t n;
 
     if (!copy)
@@ -35,6 +53,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     } else if (data || err.code == PJD_OK || !err.text[0]) {
         abort();
     }
+    st = pjd_npy_parse_complex("fuzz", copy, size, &data, &shape, &err);
+    look(st, data, &shape, size, &err);
+    /* the same bytes as a header and as what it describes */
+    st = pjd_cfl_parse("fuzz", copy, size, copy, size, &data, &shape, &err);
+    look(st, data, &shape, size, &err);
     free(copy);
     return 0;
 }
