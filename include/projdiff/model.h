@@ -175,6 +175,11 @@ typedef struct pjd_denoiser {
 PJD_API pjd_status pjd_model_callback(const pjd_denoiser *cb, const pjd_schedule *schedule, pjd_model **out,
                                       pjd_error *err);
 
+/* A prior of pictures (1 or 3 channels, any size) for items of `count` gray planes, each a picture of its own: the real
+   and imaginary part of a scan. With 3 channels a plane becomes a colour picture at a higher level of noise that tells as
+   much about it, and the mean of that one's clean estimate is taken. Keeps a reference. PJD_ERR_UNSUPPORTED otherwise. */
+PJD_API pjd_status pjd_model_planes(pjd_model *inner, size_t count, pjd_model **out, pjd_error *err);
+
 #ifdef __cplusplus
 }
 #endif

@@ -289,13 +289,85 @@ static void nonfinite_is_an_error(void **state)
     pjd_model_unref(m);
 }
 
+/* x0 = 3 x, and the mean square of what differs between the channels, which should be 1 - abar. */
+static pjd_status chroma_denoiser(void *user, size_t batch, const pjd_shape *item, const float *x, double t,
+                                  double abar, float *x0, pjd_error *err)
+{
+    size_t area = item->dim[1] * item->dim[2];
+    double sum = 0;
+
+    for (size_t b = 0; b < batch; b++)
+        for (size_t i = 0; i < area; i++) {
+            const float *v = x + b * 3 * area + i;
+            double mean = (v[0] + v[area] + v[2 * area]) / 3;
+
+            for (size_t c = 0; c < item->dim[0] && item->dim[0] == 3; c++)
+                sum += (v[c * area] - mean) * (v[c * area] - mean) / (2.0 * (double)(area * batch));
+        }
+    for (size_t i = 0; i < batch * item->dim[0] * area; i++)
+        x0[i] = 3 * x[i];
+    *(double *)user = sum / (1 - abar);
+    return PJD_OK;
+}
+
+/* Gray planes of an array through a prior of colour pictures: the mean over the channels is the plane, rescaled. */
+static void planes(void **state)
+{
+    const pjd_shape item = pjd_shape_chw(2, 40, 31);
+    float x[2 * 2 * 40 * 31], y[2 * 2 * 40 * 31], again[2 * 2 * 40 * 31];
+    double chroma = NAN;
+    pjd_model *inner, *m;
+    pjd_runner *r;
+    pjd_error err;
+
+    assert_ok(pjd_model_callback(&(pjd_denoiser){.denoise = chroma_denoiser, .user = &chroma, .channels = 3}, NULL,
+                                 &inner, &err),
+              &err);
+    assert_ok(pjd_model_planes(inner, 2, &m, &err), &err);
+    pjd_model_unref(inner);
+    assert_int_equal(pjd_model_get_info(m)->in_channels, 2);
+    assert_at_most(fabs(pjd_model_abar(m, 123) - pjd_model_abar(inner, 123)), 0);
+    test_random(x, PJD_COUNTOF(x), 1);
+    assert_ok(pjd_runner_create(m, 2, &item, NULL, &r, &err), &err);
+    assert_ok(pjd_runner_denoise(r, x, 200, y, &err), &err);
+    double abar = pjd_model_abar(m, 200), abar3 = abar / (3 - 2 * abar);
+
+    for (size_t i = 0; i < PJD_COUNTOF(x); i++)
+        assert_at_most(fabs(y[i] - 3 * sqrt(abar3 / abar) * x[i]), 1e-5);
+    /* 4960 pixels with two degrees of freedom each: five deviations. */
+    assert_at_most(fabs(chroma - 1), 5 * sqrt(1.0 / 4960));
+    pjd_runner_free(r);
+    /* The same numbers each time. */
+    assert_ok(pjd_runner_create(m, 2, &item, NULL, &r, &err), &err);
+    assert_ok(pjd_runner_denoise(r, x, 200, again, &err), &err);
+    assert_memory_equal(again, y, sizeof y);
+    pjd_runner_free(r);
+    pjd_model_unref(m);
+    assert_ok(pjd_model_callback(&(pjd_denoiser){.denoise = chroma_denoiser, .user = &chroma, .channels = 1}, NULL,
+                                 &inner, &err),
+              &err);
+    assert_ok(pjd_model_planes(inner, 2, &m, &err), &err);
+    pjd_model_unref(inner);
+    assert_ok(pjd_runner_create(m, 2, &item, NULL, &r, &err), &err);
+    assert_ok(pjd_runner_denoise(r, x, 200, y, &err), &err);
+    for (size_t i = 0; i < PJD_COUNTOF(x); i++)
+        assert_at_most(fabs(y[i] - 3 * x[i]), 1e-6);
+    pjd_runner_free(r);
+    pjd_model_unref(m);
+    assert_ok(pjd_model_callback(&(pjd_denoiser){.denoise = chroma_denoiser, .user = &chroma, .channels = 4}, NULL,
+                                 &inner, &err),
+              &err);
+    assert_int_equal(pjd_model_planes(inner, 2, &m, &err), PJD_ERR_UNSUPPORTED);
+    assert_null(m);
+    pjd_model_unref(inner);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(schedules),         cmocka_unit_test(predictions),
-        cmocka_unit_test(exploding),         cmocka_unit_test(preconditioning),
-        cmocka_unit_test(analytic),          cmocka_unit_test(runner_any_size),
-        cmocka_unit_test(runner_exact_size), cmocka_unit_test(nonfinite_is_an_error),
+        cmocka_unit_test(planes),          cmocka_unit_test(schedules),         cmocka_unit_test(predictions),
+        cmocka_unit_test(exploding),       cmocka_unit_test(preconditioning),   cmocka_unit_test(analytic),
+        cmocka_unit_test(runner_any_size), cmocka_unit_test(runner_exact_size), cmocka_unit_test(nonfinite_is_an_error),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
