@@ -299,6 +299,28 @@ size_t cli_task_arrays(const cli_task *t, pjd_array *out);
 /* The mask's array, or NULL. */
 const struct cli_task_array *cli_task_mask(const cli_task *t);
 
+/* ---- the task mri: complex files (.npy, BART's .cfl) as planes, real before imaginary part ---- */
+
+bool cli_mri_task(const cli_task *t);
+/* A composition with mri is refused. An exit code. */
+int cli_mri_check(const cli_task *t);
+/* cli_task_load for it: the mask is 1 where the file is not 0; maps are planes. An exit code. */
+int cli_mri_load(cli_task *t);
+/* [2 coils, h, w] of one slice. */
+pjd_status cli_mri_read(const char *path, cli_media *out, pjd_error *err);
+/* y becomes what the solver takes. */
+pjd_status cli_mri_prepare(const cli_task *t, cli_media *y, pjd_mri **out, pjd_error *err);
+void cli_mri_say(const pjd_mri *m);
+/* A solution [2, h, w]: complex as .npy or .cfl, else its magnitude as a picture. */
+pjd_status cli_mri_write(const char *path, const pjd_mri *m, const float *x, const cli_write *o, pjd_error *err);
+/* A clean picture as planes, black 0 and white 1, or a complex array as it is. */
+pjd_status cli_mri_read_clean(const char *path, cli_media *out, pjd_error *err);
+/* y [2 c, h, w] <- 0 where the task's mask is. */
+void cli_mri_hide(const cli_task *t, const pjd_shape *shape, float *y);
+/* [2 c, h, w] as .npy or .cfl. */
+pjd_status cli_mri_write_kspace(const char *path, const float *planes, size_t c, size_t h, size_t w, bool overwrite,
+                                pjd_error *err);
+
 /* ---- files in, files out ---- */
 
 enum { CLI_MAX_OUTPUTS = 3 };
@@ -320,6 +342,7 @@ typedef struct cli_plan {
     uint64_t seed;
     size_t samples; /* {n} is at least 1 .. samples */
     bool overwrite, skip_existing;
+    bool complex; /* inputs are complex arrays, and outputs may be */
 
     cli_job *jobs;
     size_t count, skipped;

@@ -11,7 +11,7 @@ typedef restore_args A;
 
 static const cli_option options[] = {
     CLI_OPT_INPUT(A, "the measurement: a picture, a .npy array in -1..1 (HW, CHW or NCHW), a folder of them, or - for "
-                     "standard input"),
+                     "standard input; for mri complex k-space, .npy (HW or CHW, C coils) or BART's .cfl"),
     CLI_OPT_OUTPUT(
         A, "the result; its extension says the kind. A folder, - for standard output, or a template with {name} "
            "{task} {seed} {n} {ext}"),
@@ -24,7 +24,7 @@ static const cli_option options[] = {
     {"sigma", 0, CLI_NUMBER, offsetof(A, sigma), "S",
      "standard deviation of the measurement's noise on the scale where black is 0 and white is 1, for arrays too (in "
      "the "
-     "units of the array with --compat reference). Default: 0 for inpaint, else estimated and printed",
+     "units of the array with --compat reference, and for mri). Default: 0 for inpaint, else estimated and printed",
      0, CLI_NO_LIMIT, NULL},
     {"steps", 0, CLI_COUNT, offsetof(A, steps), "N", "steps of the solver; default: the task's", 1, 100000, NULL},
     {"step-size", 0, CLI_NUMBER, offsetof(A, step_size), "R", "step size; default: by the documented rule",
@@ -81,6 +81,31 @@ static int check(const A *a)
     if (a->save_every && (!a->output || !strcmp(a->output, "-")))
         return cli_error(CLI_USAGE, "--save-every needs -o with a file name");
     return CLI_DONE;
+}
+
+static int check_mri(const A *a, const cli_task *t)
+{
+    if (!cli_mri_task(t))
+        return cli_mri_check(t);
+    if (a->std || a->mask_invert)
+        return cli_error(CLI_USAGE, "mri: %s is not for complex pictures", a->std ? "--std" : "--mask-invert");
+    return CLI_DONE;
+}
+
+/* Real and imaginary part are two gray pictures for the prior. */
+static int open_model(restore_run *r)
+{
+    pjd_model *inner = NULL;
+    pjd_error err;
+    int code;
+
+    if (!cli_mri_task(&r->task))
+        return cli_model_open(r->a->model, r->a->model_config, &r->model);
+    code = cli_model_open(r->a->model, r->a->model_config, &inner);
+    if (code == CLI_DONE && pjd_model_planes(inner, 2, &r->model, &err) != PJD_OK)
+        code = cli_fail(&err, r->a->model, false);
+    pjd_model_unref(inner);
+    return code;
 }
 
 static int load_noise(restore_run *r)
@@ -156,7 +181,7 @@ static int run_loaded(restore_run *r)
     if (code == CLI_DONE)
         code = load_noise(r);
     if (code == CLI_DONE)
-        code = cli_model_open(r->a->model, r->a->model_config, &r->model);
+        code = open_model(r);
     if (code == CLI_DONE)
         code = check_class(r);
     return code == CLI_DONE ? run_jobs(r) : code;
@@ -173,14 +198,19 @@ static int run(const void *args)
     cli_progress_init(a->progress);
     cli_set_threads(a->threads);
     code = cli_task_parse(a->common.at[0], a->mask, a->kernel, &r.task);
-    if (code != CLI_DONE)
+    if (code == CLI_DONE)
+        code = check_mri(a, &r.task);
+    if (code != CLI_DONE) {
+        cli_task_free(&r.task);
         return code;
+    }
     r.plan = (cli_plan){.input = a->input,
                         .outputs = {a->output, a->mean, a->std},
                         .task = r.task.name,
                         .format = a->format,
                         .seed = a->seed,
                         .samples = (size_t)a->samples,
+                        .complex = cli_mri_task(&r.task),
                         .overwrite = a->overwrite,
                         .skip_existing = a->skip_existing};
     code = cli_plan_make(&r.plan);
@@ -214,7 +244,8 @@ const cli_command cli_cmd_restore = {
     .examples = "projdiff restore superres:factor=4 -i small.png -o large.png\n"
                 "projdiff restore inpaint:mask=scratches.png -i old.jpg -o new.jpg\n"
                 "projdiff restore deblur:gaussian=2 --sigma 0.01 -i blurred.png -o sharp.png\n"
-                "projdiff restore denoise -i photos/ -o clean/ --skip-existing",
+                "projdiff restore denoise -i photos/ -o clean/ --skip-existing\n"
+                "projdiff restore mri -i kspace.cfl -o magnitude.png",
     .options = options,
     .option_count = CLI_COUNTOF(options),
     .size = sizeof(A),

@@ -160,6 +160,8 @@ static pjd_status hide_again(const cli_task *t, const pjd_shape *shape, float *y
     float *masked, *work;
     pjd_status st;
 
+    if (cli_mri_task(t))
+        cli_mri_hide(t, shape, y);
     if (strcmp(t->last, "inpaint") != 0)
         return PJD_OK;
     for (size_t i = 0; i < n; i++) /* only the mask, which is inpaint's whole parameter */
@@ -190,6 +192,7 @@ static pjd_status measure(const A *a, const cli_task *t, const pjd_operator *op,
                           pjd_error *err)
 {
     const pjd_shape *out = pjd_operator_output(op);
+    double scale = cli_mri_task(t) ? 1 : 2; /* the range -1..1 is 2 wide */
     size_t ny = 0, nx = x->c * x->h * x->w;
     float *work = malloc((pjd_operator_work(op) + 1) * sizeof *work), *noise = NULL;
     pjd_noise *source = NULL;
@@ -211,7 +214,7 @@ static pjd_status measure(const A *a, const cli_task *t, const pjd_operator *op,
             continue;
         st = pjd_noise_normal(source, noise, ny, err);
         for (size_t i = 0; st == PJD_OK && i < ny; i++)
-            item[i] = (float)(item[i] + 2 * a->sigma * noise[i]); /* the range -1..1 is 2 wide */
+            item[i] = (float)(item[i] + scale * a->sigma * noise[i]);
         if (st == PJD_OK)
             st = hide_again(t, out, item, err);
     }
@@ -233,8 +236,8 @@ static void warn_about_clipping(const char *path, const pjd_shape *s, size_t ite
                  100.0 * (double)outside / (double)count);
 }
 
-static pjd_status write_measurement(const A *a, const pjd_operator *op, const cli_media *x, const float *y,
-                                    const char *path, pjd_error *err)
+static pjd_status write_measurement(const A *a, const cli_task *t, const pjd_operator *op, const cli_media *x,
+                                    const float *y, const char *path, pjd_error *err)
 {
     const pjd_shape *s = pjd_operator_output(op);
     const char *format = a->format ? a->format : x->array ? "npy" : "png";
@@ -242,6 +245,8 @@ static pjd_status write_measurement(const A *a, const pjd_operator *op, const cl
 
     if (s->rank != 3)
         return pjd_error_set(err, PJD_ERR_UNSUPPORTED, "%s: the measurement is not a picture", pjd_operator_name(op));
+    if (cli_mri_task(t))
+        return cli_mri_write_kspace(path, y, s->dim[0] / 2, s->dim[1], s->dim[2], a->overwrite, err);
     if (strcmp(path, "-") ? !cli_is_array_name(path) : strcmp(format, "npy") != 0)
         warn_about_clipping(path, s, x->n, a->sigma, y);
     return cli_media_write(path, x, y, x->n, s->dim[0], s->dim[1], s->dim[2], x->rank, &o, err);
@@ -263,7 +268,7 @@ static pjd_status write_outputs(const A *a, const cli_plan *plan, const cli_task
         else if (which == 1)
             st = write_mask(a, t, where, err);
         else
-            st = write_measurement(a, op, x, y, where, err);
+            st = write_measurement(a, t, op, x, y, where, err);
         if (st == PJD_ERR_EXISTS && a->skip_existing)
             st = PJD_OK;
     }
@@ -278,7 +283,8 @@ static int simulate_file(const A *a, const cli_plan *plan, cli_task *t, const cl
     float *y = NULL;
     bool writing = false;
     pjd_error err;
-    pjd_status st = cli_media_read(job->input, &x, &err);
+    bool mri = cli_mri_task(t);
+    pjd_status st = mri ? cli_mri_read_clean(job->input, &x, &err) : cli_media_read(job->input, &x, &err);
     int code = CLI_DONE;
 
     if (st == PJD_OK)
@@ -337,6 +343,10 @@ static int run_jobs(const A *a, const cli_plan *plan, cli_task *t)
 
 static int check(const A *a, const cli_task *t)
 {
+    if (cli_mri_check(t) != CLI_DONE)
+        return CLI_USAGE;
+    if (cli_mri_task(t) && (a->clean_out || a->mask_out || a->mask_invert))
+        return cli_error(CLI_USAGE, "mri: --clean-out, --mask-out and --mask-invert are for pictures");
     if (!(a->mask_random >= 0))
         return CLI_DONE;
     if (t->array_count)
@@ -368,6 +378,7 @@ static int run(const void *args)
                       .format = a->format,
                       .seed = a->seed,
                       .samples = 1,
+                      .complex = cli_mri_task(&task),
                       .overwrite = a->overwrite,
                       .skip_existing = a->skip_existing};
     code = check(a, &task);
@@ -389,9 +400,12 @@ const cli_command cli_cmd_simulate = {
     .description =
         "Applies a task's observation to a clean picture and adds Gaussian noise, to try restorations out and to "
         "score them.\n\nA measurement written as a picture is clipped and rounded to the picture's range; an array "
-        "keeps its values. Where inpaint's mask hides a pixel, a picture is gray and an array is 0.",
+        "keeps its values. Where inpaint's mask hides a pixel, a picture is gray and an array is 0. mri takes a "
+        "picture (black 0, white 1) or a complex array and "
+        "writes complex k-space, .npy or .cfl.",
     .examples = "projdiff simulate superres:factor=4 -i clean.png -o small.png --sigma 0.01 --seed 1\n"
-                "projdiff simulate inpaint --mask-random 0.5 --mask-out mask.png -i clean.png -o holes.png",
+                "projdiff simulate inpaint --mask-random 0.5 --mask-out mask.png -i clean.png -o holes.png\n"
+                "projdiff simulate mri:maps=coils.cfl,mask=sampling.npy --sigma 0.01 -i clean.png -o kspace.cfl",
     .options = options,
     .option_count = CLI_COUNTOF(options),
     .size = sizeof(A),

@@ -135,7 +135,7 @@ static int compare_targets(const void *a, const void *b)
 }
 
 /* A file's name with its folder resolved: an exit code. */
-static int resolve_target(const char *path, char **out)
+static int resolve_target(const cli_plan *p, const char *path, char **out)
 {
     char copy[CLI_PATH_MAX], folder[PATH_MAX], ext[16];
     const char *base = strrchr(path, '/');
@@ -147,7 +147,7 @@ static int resolve_target(const char *path, char **out)
     if (!is_folder(folder) || access(folder, W_OK) != 0)
         return cli_error(CLI_FAILED, "%s: its folder cannot be written to", path);
     cli_extension(path, ext);
-    if (!cli_writable_extension(ext))
+    if (!cli_writable_extension(ext) && !(p->complex && !strcmp(ext, "cfl")))
         return cli_error(CLI_USAGE, "%s: expected a name that ends in .png, .jpg, .tif, .webp, .npy or the like", path);
     if (asprintf(out, "%s/%s", folder, base) < 0) {
         *out = NULL;
@@ -173,7 +173,7 @@ static int job_targets(cli_plan *p, cli_job *job, target *targets, size_t *count
 
             if (!cli_plan_name(p, i, job, k, name, sizeof name))
                 return cli_error(CLI_USAGE, "%s: the output's name is too long", job->input);
-            code = resolve_target(name, &targets[*count].path);
+            code = resolve_target(p, name, &targets[*count].path);
             if (code != CLI_DONE)
                 return code;
             targets[(*count)++].job = job;
@@ -270,6 +270,13 @@ static int compare_jobs(const void *a, const void *b)
     return strcmp(((const cli_job *)a)->input, ((const cli_job *)b)->input);
 }
 
+/* Among complex arrays a .hdr belongs to a .cfl. */
+static bool is_input(const cli_plan *p, const char *ext)
+{
+    return p->complex ? !strcmp(ext, "cfl") || (strcmp(ext, "hdr") != 0 && cli_readable_extension(ext))
+                      : cli_readable_extension(ext);
+}
+
 static int list_folder(cli_plan *p)
 {
     DIR *d = opendir(p->input);
@@ -287,7 +294,7 @@ static int list_folder(cli_plan *p)
         if ((size_t)snprintf(path, sizeof path, "%s/%s", p->input, e->d_name) >= sizeof path)
             continue;
         cli_extension(e->d_name, ext);
-        if (is_folder(path) || !cli_readable_extension(ext))
+        if (is_folder(path) || !is_input(p, ext))
             ignored++;
         else if (!add_job(p, p->input, e->d_name))
             code = cli_error(CLI_MEMORY, "out of memory");

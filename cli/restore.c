@@ -22,6 +22,7 @@ typedef struct file_run {
     cli_media y;
     size_t unit;       /* channels solved together: the media's c, or 1 with a one-channel model */
     bool lift;         /* gray measurement, three-channel model */
+    pjd_mri *mri;      /* of the task mri */
     pjd_operator *op;  /* for one unit */
     pjd_shape result;  /* of one unit, before lifted channels are averaged */
     size_t rc, rh, rw; /* of one item of the result */
@@ -73,6 +74,8 @@ static double choose_sigma(const file_run *f, const float *y, size_t c, double s
     pjd_shape shape = pjd_shape_chw(c, f->y.h, f->y.w);
     double s, rounding = 0;
 
+    if (f->mri)
+        return (a->sigma >= 0 ? a->sigma : pjd_mri_get_info(f->mri)->sigma) / pjd_mri_get_info(f->mri)->scale;
     if (a->sigma >= 0)
         return a->sigma;
     if (!f->estimated)
@@ -142,7 +145,8 @@ static cli_write write_options(const file_run *f)
 static pjd_status write_file(const file_run *f, const char *path, const float *data, size_t n, pjd_error *err)
 {
     cli_write o = write_options(f);
-    pjd_status st = cli_media_write(path, &f->y, data, n, f->rc, f->rh, f->rw, f->y.rank, &o, err);
+    pjd_status st = f->mri ? cli_mri_write(path, f->mri, data, &o, err)
+                           : cli_media_write(path, &f->y, data, n, f->rc, f->rh, f->rw, f->y.rank, &o, err);
 
     return st == PJD_ERR_EXISTS && f->r->a->skip_existing ? PJD_OK : st;
 }
@@ -334,7 +338,7 @@ static bool on_progress(void *user, size_t step, size_t steps, const float *x0)
 static pjd_status create_operator(file_run *f, size_t channels, pjd_error *err)
 {
     pjd_array arrays[8];
-    size_t count = cli_task_arrays(&f->r->task, arrays);
+    size_t count = f->mri ? pjd_mri_arrays(f->mri, arrays) : cli_task_arrays(&f->r->task, arrays);
     pjd_shape shape = pjd_shape_chw(channels, f->y.h, f->y.w);
 
     pjd_operator_unref(f->op);
@@ -393,7 +397,7 @@ static pjd_status prepare(file_run *f, pjd_error *err)
     st = probe(f, err);
     if (st != PJD_OK)
         return st;
-    f->estimated = f->picture_like && !(f->r->task.parts == 1 && !strcmp(f->r->task.first, "inpaint"));
+    f->estimated = f->mri || (f->picture_like && !(f->r->task.parts == 1 && !strcmp(f->r->task.first, "inpaint")));
     f->result = *pjd_operator_result(f->op, NULL, NULL);
     if (f->result.rank != 3)
         return pjd_error_set(err, PJD_ERR_UNSUPPORTED, "%s: its result is not a picture", f->r->task.name);
@@ -602,6 +606,8 @@ static void print_report(const file_run *f, const char *where)
         cli_warn("%s: none of the %zu starts converged: this is not the picture (more --restarts, another --seed)",
                  f->job->input, r->restarts);
     cli_say("%s: %s, %zux%zu to %zux%zu", f->job->input, f->r->task.text, f->y.w, f->y.h, f->rw, f->rh);
+    if (f->mri)
+        cli_mri_say(f->mri);
     print_sigma(f);
     if (f->r->a->std && !choose_solver(f))
         cli_warn("%s: the default solver's samples differ less than the posterior's: --std is a lower bound",
@@ -626,6 +632,8 @@ static void warn_about_range(const file_run *f)
 {
     float high = 0;
 
+    if (f->mri)
+        return;
     for (size_t i = 0, n = f->y.n * f->y.c * f->y.h * f->y.w; f->y.array && i < n; i++)
         if (fabsf(f->y.data[i]) > high)
             high = fabsf(f->y.data[i]);
@@ -636,13 +644,23 @@ static void warn_about_range(const file_run *f)
                  f->job->input);
 }
 
+static pjd_status read_input(file_run *f, pjd_error *err)
+{
+    pjd_status st;
+
+    if (!cli_mri_task(&f->r->task))
+        return cli_media_read(f->job->input, &f->y, err);
+    st = cli_mri_read(f->job->input, &f->y, err);
+    return st == PJD_OK ? cli_mri_prepare(&f->r->task, &f->y, &f->mri, err) : st;
+}
+
 int restore_file(restore_run *r, const cli_job *job)
 {
     pjd_error err = {PJD_OK, ""};
     file_run f = {.r = r, .job = job, .samples = (size_t)r->a->samples};
     char where[CLI_PATH_MAX] = "";
     bool writing = false;
-    pjd_status st = cli_media_read(job->input, &f.y, &err);
+    pjd_status st = read_input(&f, &err);
     int code = CLI_DONE;
 
     if (st == PJD_OK)
@@ -666,6 +684,7 @@ int restore_file(restore_run *r, const cli_job *job)
     else
         code = cli_fail(&err, job->input, writing);
     pjd_operator_unref(f.op);
+    pjd_mri_free(f.mri);
     cli_media_free(&f.y);
     free(f.x);
     return code;

@@ -209,6 +209,8 @@ static void make_values(struct cli_task_array *a, const cli_media *m)
 
 int cli_task_load(cli_task *t, bool mask_invert)
 {
+    if (cli_mri_task(t))
+        return cli_mri_load(t);
     for (size_t i = 0; i < t->array_count; i++) {
         struct cli_task_array *a = &t->arrays[i];
         cli_media m;

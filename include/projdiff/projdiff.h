@@ -43,6 +43,7 @@
 
 #include "projdiff/metrics.h"
 #include "projdiff/model.h"
+#include "projdiff/mri.h"
 #include "projdiff/noise.h"
 #include "projdiff/operator.h"
 #include "projdiff/registry.h"

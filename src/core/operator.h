@@ -38,6 +38,7 @@ struct pjd_operator {
     char name[48];
     pjd_shape x, y, result;
     size_t nx, ny;             /* element counts */
+    size_t measured;           /* elements of y that can be other than 0; 0: all */
     size_t offset_y, offset_x; /* of result in x */
     bool linear;
     bool project_first; /* nonlinear: the published program projects before re-noising too (phase retrieval) */

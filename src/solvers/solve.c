@@ -58,7 +58,7 @@ static pjd_status residual(pjd_solver_run *r, double *worst)
     size_t extra = op->kind == PJD_OP_SELECT ? op->nx + op->ny : 0;
     float *buf = pjd_alloc(op->ny + pjd_operator_work(op) + extra, sizeof *buf);
     float *res = buf, *work = buf + op->ny, *x = work + pjd_operator_work(op), *seen = x + op->nx;
-    double measured = (double)op->ny;
+    double measured = (double)(op->measured ? op->measured : op->ny);
 
     *worst = 0;
     if (!buf)

@@ -36,6 +36,7 @@ const op_case op_cases[] = {
     {.task = "cs:ratio=0.4", .from_x_only = true, .converge = ",seed=3"},
     {.task = "cs:transform=dct,ratio=0.4", .exact_gain = true, .from_x_only = true},
     {.task = "cs:transform=gaussian,ratio=0.3", .from_x_only = true, .meets = 1e-4},
+    {.task = "mri", .converge = ":iterations=50,tolerance=1e-6", .array = "mask", .x_channels = 2, .y_channels = 2},
     {.task = "inpaint", .array = "mask", .exact_gain = true},
     {.task = "superres:factor=2", .exact_gain = true},
     {.task = "superres:factor=3", .exact_gain = true},
