@@ -23,9 +23,10 @@ static const cli_option options[] = {
     {"steps", 0, CLI_COUNT, offsetof(A, steps), "N", "noise levels; default 256", 2, 100000, NULL},
     {"repeats", 0, CLI_COUNT, offsetof(A, repeats), "N", "network calls a level; default 1", 1, 1000, NULL},
     {"step-size", 0, CLI_NUMBER, offsetof(A, step_size), "L", "default 0.05", CLI_POSITIVE, CLI_NO_LIMIT, NULL},
-    {"window", 0, CLI_NUMBER, offsetof(A, window), "SECONDS", "longest part that is solved at once; default 11.9", 0.1,
-     600, NULL},
-    {"overlap", 0, CLI_NUMBER, offsetof(A, overlap), "SECONDS", "of windows; default 1.5", 0, 300, NULL},
+    {"window", 0, CLI_NUMBER, offsetof(A, window), "SECONDS",
+     "longest part that is solved at once; default: what the model was trained on, else 11.9", 0.1, 600, NULL},
+    {"overlap", 0, CLI_NUMBER, offsetof(A, overlap), "SECONDS", "of windows; default 1.5, at most half a window", 0,
+     300, NULL},
     CLI_OPT_SEED(A),
     CLI_OPT_PRECISION(A),
     CLI_OPT_BACKEND(A),
@@ -35,7 +36,7 @@ static const cli_option options[] = {
     CLI_OPT_OVERWRITE(A),
 };
 
-static const A defaults = {.window = 262144 / 22050.0, .overlap = 1.5, .takes = 1};
+static const A defaults = {.window = -1, .overlap = -1, .takes = 1};
 
 static int run(const void *args)
 {
@@ -70,7 +71,10 @@ const cli_command cli_cmd_complete = {
         "are several takes), mono at the model's rate. Given stems may have any rate and channels; their mean over the "
         "channels is used. A silent given stem leaves that instrument out. By default with Restricted Encoding: one "
         "noise "
-        "for the whole run, without which given stems have little influence.",
+        "for the whole run, without which given stems have little influence.\n\n"
+        "Any length, in constant memory: finished windows are kept in DIR/complete.part until all takes are done, and "
+        "the "
+        "same command goes on after an interrupt.",
     .examples = "projdiff complete --given bass=bass.wav --given drums=drums.wav -o new --takes 3",
     .options = options,
     .option_count = CLI_COUNTOF(options),

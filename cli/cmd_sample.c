@@ -27,9 +27,10 @@ static const cli_option options[] = {
     {"eta", 0, CLI_NUMBER, offsetof(A, eta), "E", "0: deterministic steps (DDIM), 1: ancestral; default 0", 0, 1, NULL},
     {"seconds", 0, CLI_NUMBER, offsetof(A, seconds), "S",
      "with a prior of music: how long; -o is a folder then, for one <stem>.wav a stem", 0.05, 3600, NULL},
-    {"window", 0, CLI_NUMBER, offsetof(A, window), "SECONDS", "music: longest part that is drawn at once; default 11.9",
-     0.1, 600, NULL},
-    {"overlap", 0, CLI_NUMBER, offsetof(A, overlap), "SECONDS", "music: of windows; default 1.5", 0, 300, NULL},
+    {"window", 0, CLI_NUMBER, offsetof(A, window), "SECONDS",
+     "music: longest part that is drawn at once; default: what the model was trained on, else 11.9", 0.1, 600, NULL},
+    {"overlap", 0, CLI_NUMBER, offsetof(A, overlap), "SECONDS", "music: of windows; default 1.5, at most half a window",
+     0, 300, NULL},
     CLI_OPT_SEED(A),
     CLI_OPT_CLASS(A),
     CLI_OPT_TILE(A),
@@ -43,7 +44,7 @@ static const cli_option options[] = {
     CLI_OPT_OVERWRITE(A),
 };
 
-static const A defaults = {.samples = 1, .size = "64x64", .window = 262144 / 22050.0, .overlap = 1.5};
+static const A defaults = {.samples = 1, .size = "64x64", .window = -1, .overlap = -1};
 
 static bool on_progress(void *user, size_t step, size_t steps, const float *x0)
 {

@@ -30,10 +30,15 @@ static const cli_option options[] = {
      1000, NULL},
     {"step-size", 0, CLI_NUMBER, offsetof(A, step_size), "L", "of projdiff; default 0.5 / repeats", CLI_POSITIVE,
      CLI_NO_LIMIT, NULL},
-    {"window", 0, CLI_NUMBER, offsetof(A, window), "SECONDS", "longest part that is solved at once; default 11.9", 0.1,
-     600, NULL},
+    {"momentum", 0, CLI_NUMBER, offsetof(A, momentum), "B", "of projdiff; default 0.5", 0, 0.999, NULL},
+    {"sigma-max", 0, CLI_NUMBER, offsetof(A, sigma_max), "S", "the highest noise level; default 1", 1e-3, 1000, NULL},
+    {"sigma-min", 0, CLI_NUMBER, offsetof(A, sigma_min), "S", "the lowest; default 0.0001", 1e-9, 100, NULL},
+    {"churn", 0, CLI_NUMBER, offsetof(A, churn), "S",
+     "of dirac and gaussian: noise added before a step; default 40 (dirac with one joint model 20)", 0, 1e6, NULL},
+    {"window", 0, CLI_NUMBER, offsetof(A, window), "SECONDS",
+     "longest part that is solved at once; default: what the model was trained on, else 11.9", 0.1, 600, NULL},
     {"overlap", 0, CLI_NUMBER, offsetof(A, overlap), "SECONDS",
-     "of windows; the second half of it is cross-faded; default 1.5", 0, 300, NULL},
+     "of windows; the second half of it is cross-faded; default 1.5, at most half a window", 0, 300, NULL},
     CLI_OPT_SEED(A),
     {"format", 0, CLI_CHOICE, offsetof(A, format), "wav|flac", "of the stems; default wav", 0, 0, "wav|flac"},
     {"compat", 0, CLI_CHOICE, offsetof(A, compat), "none|reference",
@@ -51,8 +56,7 @@ static const cli_option options[] = {
     CLI_OPT_OVERWRITE(A),
 };
 
-/* 262144 samples at 22050 Hz, what the published models were trained on, in 11.9 s */
-static const A defaults = {.window = 262144 / 22050.0, .overlap = 1.5};
+static const A defaults = {.window = -1, .overlap = -1, .momentum = -1, .churn = -1};
 
 void separate_options(const separate_args *a, pjd_source_options *o)
 {
@@ -63,6 +67,10 @@ void separate_options(const separate_args *a, pjd_source_options *o)
     o->steps = (size_t)a->steps;
     o->repeats = (size_t)a->repeats;
     o->step_size = a->step_size;
+    o->momentum = a->momentum;
+    o->sigma_max = a->sigma_max;
+    o->sigma_min = a->sigma_min;
+    o->churn = a->churn;
     o->seed = a->seed;
     o->compat = a->compat ? PJD_COMPAT_REFERENCE : PJD_COMPAT_NONE;
     o->log = (pjd_log){cli_verbose() ? cli_log : NULL, NULL};

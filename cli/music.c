@@ -77,6 +77,8 @@ static int add_model(music *m, const char *path, const char *config, const char 
         return cli_error(CLI_MODEL, "%s: is a prior of pictures, not of sound (%s)", path, info->family);
     if (info->multiple > m->multiple)
         m->multiple = info->multiple;
+    if (info->window > 0 && (m->window == 0 || info->window < m->window))
+        m->window = info->window;
     return add_stems(m, info, key, key_length);
 }
 
@@ -203,6 +205,26 @@ int music_open(const char *spec, const char *config, const char *stems, double r
     if (code == CLI_DONE)
         code = find_rate(rate, out);
     return code;
+}
+
+int music_windows(const music *m, double window, double overlap, size_t length, pjd_windows *out)
+{
+    /* 262144 samples at 22050 Hz: what the published models were trained on, which do not tell */
+    double published = 262144 / 22050.0;
+    size_t longest = window > 0 ? (size_t)(window * m->rate) : m->window ? m->window : (size_t)(published * m->rate);
+    size_t over = overlap >= 0 ? (size_t)(overlap * m->rate) : (size_t)(1.5 * m->rate);
+    pjd_error err;
+
+    if (overlap < 0 && over > longest / 2)
+        over = longest / 2;
+    if (longest < 2 || over >= longest)
+        return cli_error(CLI_USAGE, "--overlap: expected less than the window of %g s, found %g s",
+                         (double)longest / m->rate, overlap);
+    /* a network that learned from seconds of sound has nothing to say about less than one */
+    if (pjd_windows_plan(length, longest, m->rate < longest ? m->rate : longest, over, m->multiple, out, &err) !=
+        PJD_OK)
+        return cli_fail(&err, NULL, false);
+    return CLI_DONE;
 }
 
 void music_close(music *m)

@@ -94,30 +94,16 @@ static void make_key(const separate_args *a, const music *m, const mix_input *in
 {
     int n = snprintf(
         out, size,
-        "projdiff separate 1 %s\nsound %zu %zu %u %016llx\nrate %u\nwindows %zu %zu %zu %zu\nsolver %d %ld "
-        "%ld %.17g\nseed %llu\nprecision %d\nmodel %s %s\n",
+        "projdiff separate 2 %s\nsound %zu %zu %u %016llx\nrate %u\nwindows %zu %zu %zu %zu\nsolver %d %ld "
+        "%ld %.17g %.17g %.17g %.17g %.17g\nseed %llu\nprecision %d\nmodel %s %s\n",
         pjd_version(), in->info.frames, in->info.channels, in->info.rate, (unsigned long long)in->fingerprint, m->rate,
-        w->count, w->length, w->overlap, w->hop, a->solver, a->steps, a->repeats, a->step_size,
-        (unsigned long long)a->seed, a->precision, a->model ? a->model : "", a->model_config ? a->model_config : "");
+        w->count, w->length, w->overlap, w->hop, a->solver, a->steps, a->repeats, a->step_size, a->sigma_max,
+        a->sigma_min, a->momentum, a->churn, (unsigned long long)a->seed, a->precision, a->model ? a->model : "",
+        a->model_config ? a->model_config : "");
 
     for (size_t i = 0; i < m->count && n >= 0 && (size_t)n < size; i++)
         n += snprintf(out + n, size - (size_t)n, "%s %llu\n", pjd_model_get_info(m->models[i])->family,
                       (unsigned long long)pjd_model_get_info(m->models[i])->parameters);
-}
-
-static int plan(const separate_args *a, const music *m, const mix_input *in, pjd_windows *w)
-{
-    size_t longest = (size_t)(a->window * m->rate), overlap = (size_t)(a->overlap * m->rate);
-    pjd_error err;
-
-    if (longest < 2 || overlap >= longest)
-        return cli_error(CLI_USAGE, "--overlap: expected less than the window of %g s, found %g s", a->window,
-                         a->overlap);
-    /* a network that learned from seconds of sound has nothing to say about less than one */
-    if (pjd_windows_plan(in->length, longest, m->rate < longest ? m->rate : longest, overlap, m->multiple, w, &err) !=
-        PJD_OK)
-        return cli_fail(&err, NULL, false);
-    return CLI_DONE;
 }
 
 static int look_at_plot(const separate_args *a)
@@ -159,19 +145,19 @@ static int look_at_outputs(const separate_args *a, const music *m)
 
 static int work(const separate_args *a, const music *m, mix_input *in)
 {
-    sep_state s = {.fd = -1, .stems = m->stems, .length = in->length};
+    sep_state s = {.fd = -1, .stems = m->stems, .length = in->length, .takes = 1};
     pjd_runner_options runner = separate_runner(a);
     pjd_sources *sources = NULL;
     char key[4000];
     pjd_error err;
-    int code = plan(a, m, in, &s.windows);
+    int code = music_windows(m, a->window, a->overlap, in->length, &s.windows);
 
     if (code == CLI_DONE)
         code = music_folder(a->output);
     if (code != CLI_DONE)
         return code;
     make_key(a, m, in, &s.windows, key, sizeof key);
-    code = state_open(a->output, key, &s);
+    code = state_open(a->output, "separate.part", key, &s);
     if (code == CLI_DONE && s.done_before)
         cli_say("%zu of %zu windows are there from an earlier run", s.done, s.windows.count);
     cli_progress_start(a->input, 1, 1);

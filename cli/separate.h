@@ -16,6 +16,7 @@ typedef struct music {
     size_t stems;
     unsigned rate;
     size_t multiple; /* windows are a multiple of this many samples */
+    size_t window;   /* samples the models were trained on at once, the fewest; 0: they do not tell */
 } music;
 
 /* spec: a checkpoint or model folder, "bass=FILE,drums=FILE", a folder of stem folders, or NULL: the prior that ships.
@@ -23,6 +24,9 @@ typedef struct music {
    given. An exit code; music_close in any case. */
 int music_open(const char *spec, const char *config, const char *stems, double rate, music *out);
 void music_close(music *m);
+/* How `length` samples are cut. window, overlap: in seconds; negative: what the model was trained on (else 11.9 s), and
+   1.5 s or half a window. An exit code. */
+int music_windows(const music *m, double window, double overlap, size_t length, pjd_windows *out);
 /* Index of a stem, or m->stems. */
 size_t music_find(const music *m, const char *name, size_t length);
 /* "DIR/name.ext"; with takes above 1 "DIR/name-take.ext". false when too long. */
@@ -39,7 +43,7 @@ typedef struct separate_args {
     const char *input, *output, *model, *model_config, *stems, *noise, *initial_noise, *plot;
     bool overwrite, skip_existing;
     long threads, steps, repeats;
-    double step_size, window, overlap, rate;
+    double step_size, window, overlap, rate, sigma_max, sigma_min, momentum, churn;
     int solver, format, precision, backend, progress, compat;
     uint64_t seed;
 } separate_args;
@@ -85,15 +89,32 @@ typedef struct sep_state {
     char path[CLI_PATH_MAX];
     pjd_windows windows;
     size_t stems, length; /* of the mono mix */
-    size_t done;          /* finished windows */
+    size_t takes;         /* how many times all windows */
+    size_t done;          /* finished windows, of all takes, one take after the other */
     bool done_before;     /* some came from an earlier run */
 } sep_state;
 
-int state_open(const char *dir, const char *key, sep_state *s);
+/* The file is DIR/NAME. */
+int state_open(const char *dir, const char *name, const char *key, sep_state *s);
 int state_append(sep_state *s, const float *stems);
-int state_read(const sep_state *s, size_t window, float *stems);
+int state_read(const sep_state *s, size_t window, float *stems); /* window: counted through all takes */
 /* remove: the file is not needed any more; otherwise it is kept when it holds finished windows. */
 void state_close(sep_state *s, bool remove);
+
+/* ---- separate_join.c: finished windows as one stream, cross-faded ---- */
+
+typedef struct sep_join {
+    const sep_state *s;
+    float *now, *before;     /* two windows, [stems, length] */
+    size_t take, window, at; /* at: the sample of the window that comes next */
+    size_t position;
+} sep_join;
+
+/* An exit code; join_close in any case. */
+int join_open(const sep_state *s, size_t take, sep_join *out);
+/* At most n frames [n, stems] into out; *got is 0 at the end. */
+int join_frames(sep_join *j, float *out, size_t n, size_t *got);
+void join_close(sep_join *j);
 
 /* ---- separate_output.c: from finished windows to files ---- */
 

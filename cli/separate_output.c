@@ -7,60 +7,10 @@
 
 enum { BLOCK = 4096 };
 
-/* The stems at the model's rate as one stream, [n, stems]. */
-typedef struct joined {
-    const sep_state *s;
-    float *now, *before; /* records: [stems, length] */
-    size_t window, at;   /* at: sample of the window that comes next */
-    size_t position;
-} joined;
-
-static int next_window(joined *j)
-{
-    const pjd_windows *w = &j->s->windows;
-    float *swap = j->before;
-    int code;
-
-    j->before = j->now;
-    j->now = swap;
-    code = state_read(j->s, j->window, j->now);
-    for (size_t i = 0; i < j->s->stems && j->window > 0 && code == CLI_DONE; i++)
-        pjd_crossfade(j->before + i * w->length + w->hop, j->now + i * w->length, w->overlap, w->overlap / 2);
-    j->window++;
-    j->at = 0;
-    return code;
-}
-
-/* At most n frames into out; *got is 0 at the end. */
-static int next_frames(joined *j, float *out, size_t n, size_t *got)
-{
-    const pjd_windows *w = &j->s->windows;
-    int code = CLI_DONE;
-
-    *got = 0;
-    while (*got < n && j->position < j->s->length && code == CLI_DONE) {
-        size_t end = j->window == w->count ? w->length : w->hop, take;
-
-        if (j->window == 0 || j->at == end) {
-            code = next_window(j);
-            continue;
-        }
-        take = end - j->at < n - *got ? end - j->at : n - *got;
-        take = take < j->s->length - j->position ? take : j->s->length - j->position;
-        for (size_t f = 0; f < take; f++)
-            for (size_t i = 0; i < j->s->stems; i++)
-                out[(*got + f) * j->s->stems + i] = j->now[i * w->length + j->at + f];
-        *got += take;
-        j->at += take;
-        j->position += take;
-    }
-    return code;
-}
-
-/* ---- the same at the mix's rate ---- */
+/* ---- the stems at the mix's rate ---- */
 
 typedef struct guides {
-    joined join;
+    sep_join join;
     pjd_rate *rate;
     float *block;
     size_t have, used;
@@ -76,7 +26,7 @@ static int next_guides(guides *g, float *out, size_t n)
 
     while (done < n) {
         if (g->used == g->have && !g->ended) {
-            code = next_frames(&g->join, g->block, BLOCK, &g->have);
+            code = join_frames(&g->join, g->block, BLOCK, &g->have);
             if (code != CLI_DONE)
                 return code;
             g->used = 0;
@@ -111,14 +61,14 @@ static int put(files *f, size_t i, const float *frames, size_t n)
 }
 
 /* Mono at the model's rate: the stems as solved. */
-static int write_direct(joined *j, files *f)
+static int write_direct(sep_join *j, files *f)
 {
     size_t stems = f->stems, got = 1;
     float *frames = malloc(BLOCK * stems * sizeof *frames), *line = malloc(BLOCK * sizeof *line);
     int code = frames && line ? CLI_DONE : cli_error(CLI_MEMORY, "out of memory");
 
     while (code == CLI_DONE && got > 0) {
-        code = next_frames(j, frames, BLOCK, &got);
+        code = join_frames(j, frames, BLOCK, &got);
         for (size_t i = 0; i < stems && code == CLI_DONE; i++) {
             for (size_t k = 0; k < got; k++)
                 line[k] = frames[k * stems + i];
@@ -181,25 +131,21 @@ static int write_masked(guides *g, mix_input *in, files *f, double band)
 
 static int fill(const music *m, mix_input *in, const sep_state *s, files *f)
 {
-    size_t record = s->windows.length * s->stems;
-    guides g = {.join = {.s = s}};
+    guides g = {0};
     pjd_error err;
-    int code = CLI_DONE;
+    int code = join_open(s, 0, &g.join);
 
-    g.join.now = malloc(record * sizeof(float));
-    g.join.before = malloc(record * sizeof(float));
     g.block = malloc(BLOCK * s->stems * sizeof(float));
-    if (!g.join.now || !g.join.before || !g.block)
+    if (code == CLI_DONE && !g.block)
         code = cli_error(CLI_MEMORY, "out of memory");
-    else if (in->direct)
+    if (code == CLI_DONE && in->direct)
         code = write_direct(&g.join, f);
-    else if (pjd_rate_create(m->rate, in->info.rate, s->stems, &g.rate, &err) != PJD_OK)
+    else if (code == CLI_DONE && pjd_rate_create(m->rate, in->info.rate, s->stems, &g.rate, &err) != PJD_OK)
         code = cli_fail(&err, NULL, false);
-    else /* the resampler's filter ends at 91 % of the model's band */
+    else if (code == CLI_DONE) /* the resampler's filter ends at 91 % of the model's band */
         code = write_masked(&g, in, f, in->info.rate > m->rate ? 0.455 * m->rate : 0);
     pjd_rate_free(g.rate);
-    free(g.join.now);
-    free(g.join.before);
+    join_close(&g.join);
     free(g.block);
     return code;
 }

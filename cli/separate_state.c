@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Finished windows, one after the other in DIR/separate.part: the buffer between solving and writing, whose size does not
+ * Finished windows, one after the other in a file beside the outputs: the buffer between solving and writing, whose size does not
  * matter, and what a run that was interrupted goes on from. A key of everything that decides the result comes first.
  */
 #include "separate.h"
@@ -39,14 +39,14 @@ static bool transfer(int fd, void *data, size_t size, off_t at, bool write)
     return true;
 }
 
-int state_open(const char *dir, const char *key, sep_state *s)
+int state_open(const char *dir, const char *name, const char *key, sep_state *s)
 {
     char wanted[HEADER] = "", found[HEADER] = "";
     struct stat info;
 
     s->done = 0;
     s->done_before = false;
-    if ((size_t)snprintf(s->path, sizeof s->path, "%s/separate.part", dir) >= sizeof s->path)
+    if ((size_t)snprintf(s->path, sizeof s->path, "%s/%s", dir, name) >= sizeof s->path)
         return cli_error(CLI_USAGE, "-o: the name is too long");
     snprintf(wanted, sizeof wanted, "%s", key);
     s->fd = open(s->path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
@@ -60,8 +60,8 @@ int state_open(const char *dir, const char *key, sep_state *s)
     if (fstat(s->fd, &info) == 0 && info.st_size > HEADER && transfer(s->fd, found, HEADER, 0, false) &&
         !memcmp(found, wanted, HEADER)) {
         s->done = ((size_t)info.st_size - HEADER) / record(s);
-        if (s->done > s->windows.count)
-            s->done = s->windows.count;
+        if (s->done > s->windows.count * s->takes)
+            s->done = s->windows.count * s->takes;
     }
     s->done_before = s->done > 0;
     if (s->done == 0 && (ftruncate(s->fd, 0) != 0 || !transfer(s->fd, wanted, HEADER, 0, true)))
@@ -92,7 +92,8 @@ void state_close(sep_state *s, bool remove)
     if (remove || s->done == 0)
         unlink(s->path);
     else
-        cli_say("%s keeps %zu of %zu windows: the same command goes on from there", s->path, s->done, s->windows.count);
+        cli_say("%s keeps %zu of %zu windows: the same command goes on from there", s->path, s->done,
+                s->windows.count * s->takes);
     close(s->fd);
     s->fd = -1;
 }

@@ -85,6 +85,7 @@ typedef struct pjd_model_info {
     bool sequence;                /* items are [c, 1, length] (or [c, length]); `multiple` is the length's alone */
     bool preconditioned;          /* the network itself is told ln(sigma)/4 (EDM): raw outputs take that as t */
     double sample_rate;           /* of a sequence, in Hz; 0: unknown */
+    size_t window;                /* of a sequence: samples of the training's items; 0: unknown */
     size_t stem_count;            /* names of the channels of a music prior; 0: unnamed */
     const char *const *stems;     /* [stem_count] "bass", "drums", ... */
     bool fixed_size;              /* the item shape is fixed (analytic priors) */

@@ -23,6 +23,7 @@ typedef struct unet1d_params {
     long attention_heads, attention_features, attention_multiplier;
     bool use_nearest_upsample, use_skip_scale, use_attention_bottleneck, use_context_time;
     double diffusion_sigma_data, diffusion_dynamic_threshold, sample_rate;
+    long window;
     char *stems;
 } unet1d_params;
 
@@ -66,6 +67,7 @@ static const pjd_param params[] = {
     P(diffusion_sigma_data, PJD_PARAM_FLOAT, "0.2", 1e-6, 1e6, "standard deviation of the data (EDM)"),
     P(diffusion_dynamic_threshold, PJD_PARAM_FLOAT, "0", 0, 0, "only 0 is supported: estimates are clamped to -1..1"),
     P(sample_rate, PJD_PARAM_FLOAT, "22050", 1, 1e6, "samples a second"),
+    P(window, PJD_PARAM_INT, "0", 0, 1L << 30, "samples it was trained on at once; 0: unknown"),
     P(stems, PJD_PARAM_TEXT, "", 0, 0, "names of the channels"),
 };
 
@@ -512,6 +514,7 @@ static pjd_status fill_network(pjd_network *net, const pjd_hyper *h, const unet1
     net->clip = true;
     net->sigma_scale = 1;
     net->sample_rate = d->p.sample_rate;
+    net->window = (size_t)d->p.window;
     net->prediction = PJD_PREDICT_X0;
     snprintf(net->schedule, sizeof net->schedule, "by noise level (EDM, sigma_data %g)", net->sigma_data);
     net->parameters = pjd_net_tensors_parameters(net->tensors);

@@ -50,6 +50,7 @@ struct pjd_network {
     double sigma_scale; /* see pjd_model_info; 0: 2, of pictures */
     double range;       /* clean data lie in -range .. range; 0: 1 */
     double sample_rate; /* Hz; 0: unknown */
+    size_t window;      /* samples it was trained on; 0: unknown */
     char **stems;       /* owned names */
     size_t stem_count;
     bool conditional; /* needs more than x_t (an upsampler's low-resolution picture): only raw runs */

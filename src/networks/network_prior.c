@@ -271,6 +271,7 @@ static void fill_info(pjd_model_info *i, const pjd_network *net, const pjd_weigh
     i->preconditioned = net->sigma_data > 0;
     i->sequence = net->sequence;
     i->sample_rate = net->sample_rate;
+    i->window = net->window;
     i->stem_count = net->stem_count;
     i->stems = (const char *const *)net->stems;
 }

@@ -115,6 +115,27 @@ class Separate(Case):
             self.good(*words, "--seed", "2")
             self.assertNotEqual(first, [s.samples for s in self.stems()])
 
+    def test_window_of_the_model(self):
+        """Without --window: what the model says it was trained on, overlapping by half where 1.5 s would be more."""
+        mix = self.wav("mix.wav", 22050, 1, 30000)
+        self.good(*self.words(mix, "--model-config", "window=11025"))
+        told = [s.samples for s in self.stems()]
+        self.good(*self.words(mix, "--window", "0.5", "--overlap", "0.25", out="said"))
+        self.assertEqual(told, [s.samples for s in self.stems("said")])
+        self.good(*self.words(mix, out="untold"))  # 11.9 s: one window
+        self.assertNotEqual(told, [s.samples for s in self.stems("untold")])
+        self.refused(2, *self.words(mix, "--model-config", "window=11025", "--overlap", "0.5", out="none"), says="--overlap")
+        self.refused(2, *self.words(mix, "--model-config", "window=-1", out="none"), says="window")
+
+    def test_levels(self):
+        """Options of the levels and of the two samplers reach them."""
+        mix = self.wav("mix.wav", 22050, 1, 11025)
+        seen = []
+        for more in ((), ("--sigma-max", "0.5"), ("--momentum", "0"), ("--solver", "gaussian"), ("--solver", "gaussian", "--churn", "0")):
+            self.good(*self.words(mix, "--repeats", "2", "--overwrite", *more))
+            seen.append([s.samples for s in self.stems()])
+        self.assertEqual([seen.index(s) for s in seen], list(range(5)))
+
     def test_models(self):
         """A joint model, names of one's own, a folder of stem folders: other rates, other names, the same contract."""
         mix = self.wav("mix.wav", 22050, 2, 11025)
@@ -175,6 +196,27 @@ class Separate(Case):
         soundfile.write(self.path("mix.ogg"), x, 44100)
         self.good(*self.words(self.path("mix.ogg")))
         self.assertEqual([(s.frames, s.channels, s.bits) for s in self.stems()], [(9001, 2, 24)] * 4)
+
+    def test_mp3(self):
+        """As many samples as the file says it has; MP3 has no sample format, 24 bits hold what its decoder gives."""
+        try:
+            import numpy
+            import soundfile
+        except ImportError:
+            self.skipTest("soundfile is not here")
+        if "MP3" not in soundfile.available_formats():
+            self.skipTest("this libsndfile writes no MP3")
+        for rate, channels in ((44100, 2), (22050, 1)):
+            x = numpy.array(song(rate, channels, 30001)).reshape(-1, channels)
+            soundfile.write(self.path("mix.mp3"), x, rate)
+            heard, _ = soundfile.read(self.path("mix.mp3"), always_2d=True)
+            self.good(*self.words(self.path("mix.mp3"), "--overwrite"))
+            stems = self.stems()
+            self.assertEqual([(s.frames, s.rate, s.channels, s.bits) for s in stems], [(len(heard), rate, channels, 24)] * 4)
+            total = sum(numpy.array(s.samples) for s in stems)
+            self.assertLessEqual(float(numpy.abs(total - heard.reshape(-1)).max()), 3 / (1 << 23) + 1e-6)
+            if rate == 22050:  # the original is in there: the first and the last second, delay compensated
+                self.assertLess(float(numpy.abs(heard - x[:len(heard)]).max() if len(heard) == len(x) else 0), 0.1)
 
     def test_plot(self):
         mix = self.wav("mix.wav", 44100, 2, 9001)
@@ -301,6 +343,51 @@ class Complete(Case):
         self.refused(2, *self.BASE, "--given", "bass=%s" % bass, "--given", "drums=%s" % other, *out, says="length")
         self.refused(3, *self.BASE, "--given", "bass=%s" % self.path("none.wav"), *out)
         self.refused(2, *self.BASE, *("--given=%s=%s" % (s, bass) for s in STEMS), *out, says="all stems")
+
+    def test_interrupt_and_resume(self):
+        bass = write(self.path("bass.wav"), wav_bytes(22050, 1, song(22050, 1, 2 * 22050)))
+        words = ["complete", "-m", MODEL, "--steps", "20", "--window", "0.5", "--overlap", "0.1", "--takes", "2", "--given",
+                 "bass=%s" % bass, "-o", self.path("out")]
+        self.good(*words)
+        names = ["%s-%d.wav" % (s, t) for s in STEMS[1:] for t in (1, 2)]
+        whole = [self.listen(n).samples for n in names]
+        words[-1] = self.path("two")
+        p = subprocess.Popen([COMMAND] + words, stderr=subprocess.PIPE, env=environment())
+        part = os.path.join(self.path("two"), "complete.part")
+        end = time.time() + 60
+        while time.time() < end and p.poll() is None and not (os.path.exists(part) and os.path.getsize(part) > 1100000):
+            time.sleep(0.01)  # six of ten windows: in the second take
+        p.send_signal(signal.SIGINT)
+        err = p.communicate()[1].decode()
+        if p.returncode == 0:
+            self.skipTest("it was done before the interrupt")
+        self.assertEqual(p.returncode, 130, err)
+        self.assertEqual(os.listdir(self.path("two")), ["complete.part"])
+        r = self.good(*words)
+        self.assertIn("from an earlier run", r.err)
+        self.assertEqual(sorted(os.listdir(self.path("two"))), sorted(names))
+        self.assertEqual(whole, [self.listen(n, "two").samples for n in names])
+
+    def test_loud_stems_are_not_clipped(self):
+        self.good("sample", "-q", "-m", MODEL, "--steps", "2", "--seconds", "0.5", "--seed", "4", "-o", self.path("out"))
+        self.good(*self.BASE, "--step-size", "400", "--given", "bass=%s" % os.path.join(self.path("out"), "bass.wav"),
+                  "-o", self.path("loud"))
+        stems = [self.listen("%s.wav" % s, "loud") for s in STEMS[1:]]
+        for s in stems:
+            self.assertEqual(s.bits, 32 if max(abs(v) for v in s.samples) >= 1 else 16)
+        self.assertIn(32, [s.bits for s in stems])
+
+    def test_constant_memory(self):
+        """Ten times as long, no more memory."""
+        peaks = []
+        for seconds in ("6", "60"):
+            p = subprocess.Popen([COMMAND, "sample", "-q", "-m", JOINT, "--steps", "2", "--window", "1", "--overlap", "0.1",
+                                  "--seconds", seconds, "-o", self.path(seconds)], env=environment())
+            _, status, usage = os.wait4(p.pid, 0)
+            self.assertEqual(status, 0)
+            peaks.append(usage.ru_maxrss)
+        self.assertEqual(self.listen("low.wav", "60").frames, 60 * 11025)
+        self.assertLess(peaks[1], peaks[0] + 2000)  # kB; two stems of 54 s in floats would be 4700
 
     def test_sample(self):
         self.good("sample", "-q", "-m", MODEL, "--steps", "3", "--seconds", "0.5", "-o", self.path("out"))
