@@ -32,7 +32,9 @@ def main():
     state, folder, stems = sys.argv[1:]
     s, stems = torch.load(state), stems.split(",")
     os.makedirs(folder, exist_ok=True)
-    config = dict(_class_name="UNet1d", in_channels=len(stems), patch_blocks=1, **train.CONFIG, use_nearest_upsample=False, use_skip_scale=True,
+    net = s.get("config") or train.config(4, len(stems))
+    config = dict(_class_name="UNet1d", patch_blocks=1, **net, attentions=[False] * len(net["factors"]), attention_heads=8,
+                  attention_features=64, attention_multiplier=2, use_nearest_upsample=False, use_skip_scale=True,
                   use_attention_bottleneck=False, use_context_time=True, diffusion_sigma_data=train.SIGMA_DATA,
                   diffusion_dynamic_threshold=0.0, sample_rate=22050, window=train.WINDOW, stems=stems)
     with open(os.path.join(folder, "config.json"), "w") as f:
