@@ -95,7 +95,7 @@ static void one(tune *t, const char *path)
         die(&err);
     y = malloc(op->ny * sizeof *y);
     z = malloc(op->ny * sizeof *z);
-    work = malloc((op->work + 1) * sizeof *work);
+    work = malloc((pjd_operator_work(op) + 1) * sizeof *work);
     pjd_operator_apply(op, x, y, work);
     pjd_noise_seeded(99, 0, &noise, &err);
     pjd_noise_normal(noise, z, op->ny, &err);
@@ -139,7 +139,7 @@ static void one(tune *t, const char *path)
     if (pjd_noise_seeded(t->seed, 0, &r.noise, &err) != PJD_OK ||
         pjd_runner_create(t->m, t->samples, &back->x, &o.runner, &r.runner, &err) != PJD_OK)
         die(&err);
-    work = malloc((back->work + 1) * sizeof *work);
+    work = malloc((pjd_operator_work(back) + 1) * sizeof *work);
     /* Mean of the samples, on the frame that both operators share: the centre. */
     n = frame.dim[0] * frame.dim[1] * frame.dim[2];
     float *guess = malloc(back->nx * sizeof *guess), *e = malloc(n * sizeof *e), *ref = malloc(n * sizeof *ref);

@@ -70,7 +70,7 @@ static void print_param(const pjd_param *p)
     else if (p->type == PJD_PARAM_CHOICE)
         snprintf(range, sizeof range, " (%s", p->choices);
     else if (p->type == PJD_PARAM_ARRAY)
-        snprintf(range, sizeof range, " (a file");
+        snprintf(range, sizeof range, " (%s%sa file", p->choices ? p->choices : "", p->choices ? " or " : "");
     if (!p->fallback)
         snprintf(fallback, sizeof fallback, "%srequired", *range ? ", " : " (");
     else if (*p->fallback)

@@ -53,8 +53,8 @@ static void roff_param(const pjd_param *p)
     roff(p->help);
     if (p->type == PJD_PARAM_INT || p->type == PJD_PARAM_FLOAT)
         printf("; %.10g to %.10g%s%s", p->min, p->max, p->unit && *p->unit ? " " : "", p->unit ? p->unit : "");
-    if (p->type == PJD_PARAM_CHOICE) {
-        fputs("; one of ", stdout);
+    if (p->choices) {
+        fputs(p->type == PJD_PARAM_ARRAY ? "; a file or one of " : "; one of ", stdout);
         roff(p->choices);
     }
     if (!p->fallback) {

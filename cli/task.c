@@ -82,13 +82,26 @@ static int add_array(cli_task *t, const char *name, char *path)
     return *path ? CLI_DONE : cli_error(CLI_USAGE, "%s= needs the name of a file", name);
 }
 
+/* One of an array parameter's words, which the library takes as they are. */
+static bool is_word(const pjd_param *p, const char *value, size_t n)
+{
+    for (const char *c = p->choices; c;) {
+        size_t len = strcspn(c, "|");
+
+        if (len == n && !memcmp(c, value, n))
+            return true;
+        c = c[len] ? c + len + 1 : NULL;
+    }
+    return false;
+}
+
 /* One "key=value" of part e: a file parameter goes to the arrays, anything else is kept in t->text. */
 static int take_item(cli_task *t, const pjd_entry *e, const char *item, size_t n, bool *first)
 {
     size_t key = span(item, "=,+");
     const pjd_param *p = key <= n ? find_param(e, item, key) : NULL;
 
-    if (p && p->type == PJD_PARAM_ARRAY) {
+    if (p && p->type == PJD_PARAM_ARRAY && !(key < n && is_word(p, item + key + 1, n - key - 1))) {
         if (key >= n || item[key] != '=')
             return cli_error(CLI_USAGE, "%s: %s needs the name of a file", e->name, p->name);
         return add_array(t, p->name, unescape(item + key + 1, n - key - 1));

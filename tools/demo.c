@@ -96,6 +96,45 @@ out:
     return ok;
 }
 
+/* ---- square IN OUT SIDE: the square in the middle, made that large at most ---- */
+
+static bool square(int argc, char **argv)
+{
+    demo_image im;
+    float *part = NULL, *small = NULL;
+    size_t side = strtoul(argv[2], NULL, 10);
+    bool ok = false;
+
+    (void)argc;
+    if (demo_read(argv[0], &im)) {
+        size_t h = im.shape.dim[1], w = im.shape.dim[2], least = h < w ? h : w, to = side < least ? side : least;
+        pjd_shape from = pjd_shape_chw(im.shape.dim[0], least, least), s = pjd_shape_chw(im.shape.dim[0], to, to);
+
+        part = cut(&im, (w - least) / 2, (h - least) / 2, least, least);
+        small = malloc((im.shape.dim[0] * to * to + 1) * sizeof *small);
+        ok = part && small && pjd_resize("lanczos3", &from, part, to, to, small, &err) == PJD_OK &&
+             save(argv[1], small, &s);
+    }
+    free(small);
+    free(part);
+    demo_free(&im);
+    return ok;
+}
+
+/* ---- size PICTURE: WIDTHxHEIGHT ---- */
+
+static bool size(int argc, char **argv)
+{
+    demo_image im;
+    bool ok = demo_read(argv[0], &im);
+
+    (void)argc;
+    if (ok)
+        printf("%zux%zu\n", im.shape.dim[2], im.shape.dim[1]);
+    demo_free(&im);
+    return ok;
+}
+
 /* ---- mask LIKE OUT: white is missing ---- */
 
 static bool mask(int argc, char **argv)
@@ -141,6 +180,76 @@ static bool paint(int argc, char **argv)
     return ok;
 }
 
+/* ---- box LIKE OUT SIDE: a mask with a white square of that side in the middle ---- */
+
+static bool box(int argc, char **argv)
+{
+    demo_image im;
+    float *m = NULL;
+    bool ok = false;
+
+    (void)argc;
+    if (demo_read(argv[0], &im) && (m = malloc(im.shape.dim[1] * im.shape.dim[2] * sizeof *m))) {
+        pjd_shape s = pjd_shape_chw(1, im.shape.dim[1], im.shape.dim[2]);
+        size_t h = s.dim[1], w = s.dim[2], side = strtoul(argv[2], NULL, 10), least = h < w ? h : w;
+
+        side = side < least ? side : least;
+        for (size_t i = 0; i < h * w; i++) {
+            size_t y = i / w - (h - side) / 2, x = i % w - (w - side) / 2; /* beyond the size where negative */
+
+            m[i] = y < side && x < side ? 1.0f : -1.0f;
+        }
+        ok = save(argv[1], m, &s);
+    }
+    free(m);
+    demo_free(&im);
+    return ok;
+}
+
+/* ---- show ARRAY OUT: a measurement as a picture, from its smallest value (or of moduli their logarithm's) to its largest;
+   one line of numbers becomes a rectangle ---- */
+
+static void to_range(float *v, size_t n, bool moduli)
+{
+    float low = INFINITY, high = -INFINITY;
+
+    for (size_t i = 0; i < n; i++) {
+        if (moduli)
+            v[i] = logf(v[i] + 1e-3f);
+        low = fminf(low, v[i]);
+        high = fmaxf(high, v[i]);
+    }
+    for (size_t i = 0; i < n; i++)
+        v[i] = high > low ? 2.0f * (v[i] - low) / (high - low) - 1.0f : 0.0f;
+}
+
+static bool show(int argc, char **argv)
+{
+    float *v = NULL, *picture = NULL;
+    pjd_shape s, to;
+    bool ok = pjd_npy_read(argv[0], &v, &s, &err) == PJD_OK, moduli = argc == 3 && !strcmp(argv[2], "moduli");
+
+    if (ok && (s.rank != 3 || s.dim[0] * s.dim[1] * s.dim[2] == 0)) {
+        pjd_error_set(&err, PJD_ERR_SHAPE, "show: expected an array of channels x height x width");
+        ok = false;
+    }
+    if (ok) {
+        size_t plane = s.dim[1] * s.dim[2], w = s.dim[1] == 1 ? (size_t)ceil(sqrt((double)plane)) : s.dim[2];
+
+        to = pjd_shape_chw(s.dim[0], (plane + w - 1) / w, w);
+        picture = calloc(to.dim[0] * to.dim[1] * w, sizeof *picture);
+        ok = picture != NULL;
+        for (size_t c = 0; ok && c < s.dim[0]; c++) {
+            memcpy(picture + c * to.dim[1] * w, v + c * plane, plane * sizeof *v);
+            to_range(picture + c * to.dim[1] * w, plane, moduli);
+        }
+        ok = ok && save(argv[1], picture, &to);
+    }
+    pjd_io_free(v);
+    free(picture);
+    return ok;
+}
+
 /* ---- psnr ESTIMATE REFERENCE: a smaller estimate is enlarged (bicubic) first ---- */
 
 static bool score(const demo_image *a, const demo_image *b, double *value)
@@ -178,7 +287,7 @@ static bool psnr(int argc, char **argv)
     return ok;
 }
 
-/* ---- sheet|details OUT [LABEL MEASURED RESTORED ORIGINAL]...: one row each ---- */
+/* ---- sheet|details|unscored OUT [LABEL MEASURED RESTORED ORIGINAL]...: one row each ---- */
 
 enum { ROWS = 8 };
 
@@ -249,7 +358,8 @@ static bool row(char **paths, bool whole, demo_image shown[3], char captions[2][
     return ok;
 }
 
-static bool rows_sheet(int argc, char **argv, bool whole)
+/* scored: what was measured is a picture like the others, and has a score too. */
+static bool rows_sheet(int argc, char **argv, bool whole, bool scored)
 {
     static const char *const titles[] = {"measured", "restored", "original"};
     const char *labels[ROWS];
@@ -264,7 +374,8 @@ static bool rows_sheet(int argc, char **argv, bool whole)
         labels[r] = argv[1 + 4 * r];
         ok = row(argv + 2 + 4 * r, whole, shown[r], captions[r]);
         for (size_t k = 0; k < 3; k++)
-            cells[3 * r + k] = (pjd_sheet_cell){shown[r][k].data, shown[r][k].shape, k < 2 ? captions[r][k] : NULL};
+            cells[3 * r + k] = (pjd_sheet_cell){shown[r][k].data, shown[r][k].shape,
+                                                k < 2 && (k || scored) ? captions[r][k] : NULL};
         if (r == 0)
             side = shown[0][2].shape.dim[1] < shown[0][2].shape.dim[2] ? shown[0][2].shape.dim[1]
                                                                        : shown[0][2].shape.dim[2];
@@ -280,12 +391,17 @@ static bool rows_sheet(int argc, char **argv, bool whole)
 
 static bool sheet(int argc, char **argv)
 {
-    return rows_sheet(argc, argv, true);
+    return rows_sheet(argc, argv, true, true);
 }
 
 static bool details(int argc, char **argv)
 {
-    return rows_sheet(argc, argv, false);
+    return rows_sheet(argc, argv, false, true);
+}
+
+static bool unscored(int argc, char **argv)
+{
+    return rows_sheet(argc, argv, true, false);
 }
 
 /* ---- dispatch ---- */
@@ -293,10 +409,14 @@ static bool details(int argc, char **argv)
 static int usage(void)
 {
     fputs("usage: demo prepare IN OUT [X Y WIDTH HEIGHT]\n"
+          "       demo square IN OUT SIDE\n"
+          "       demo size PICTURE\n"
           "       demo mask LIKE OUT\n"
           "       demo paint IN MASK OUT\n"
+          "       demo box LIKE OUT SIDE\n"
+          "       demo show ARRAY OUT [moduli]\n"
           "       demo psnr ESTIMATE REFERENCE\n"
-          "       demo sheet|details OUT [LABEL MEASURED RESTORED ORIGINAL]...\n",
+          "       demo sheet|details|unscored OUT [LABEL MEASURED RESTORED ORIGINAL]...\n",
           stderr);
     return 2;
 }
@@ -308,11 +428,16 @@ int main(int argc, char **argv)
         bool (*run)(int argc, char **argv);
         int least, most;
     } commands[] = {{"prepare", prepare, 2, 6},
+                    {"square", square, 3, 3},
+                    {"size", size, 1, 1},
                     {"mask", mask, 2, 2},
                     {"paint", paint, 3, 3},
+                    {"box", box, 3, 3},
+                    {"show", show, 2, 3},
                     {"psnr", psnr, 2, 2},
                     {"sheet", sheet, 5, 1 + 4 * ROWS},
-                    {"details", details, 5, 1 + 4 * ROWS}};
+                    {"details", details, 5, 1 + 4 * ROWS},
+                    {"unscored", unscored, 5, 1 + 4 * ROWS}};
 
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
         if (!strcmp(argv[1], commands[i].name)) {

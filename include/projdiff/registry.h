@@ -19,7 +19,7 @@ typedef enum pjd_param_type {
     PJD_PARAM_BOOL,
     PJD_PARAM_CHOICE, /* one of `choices`, separated by | */
     PJD_PARAM_TEXT,
-    PJD_PARAM_ARRAY /* given as pjd_array; on the command line a file */
+    PJD_PARAM_ARRAY /* given as pjd_array; on the command line a file, or one of `choices` where there are some */
 } pjd_param_type;
 
 /* One parameter, described once. */

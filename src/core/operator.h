@@ -44,9 +44,11 @@ struct pjd_operator {
     bool project_first; /* nonlinear: the published program projects before re-noising too (phase retrieval) */
     /*
      * What the operator does per pixel and channel and sees of x directly. A solver uses it to choose rules:
-     * PJD_OP_SELECT copies some elements of x (masks), PJD_OP_AVERAGE averages, PJD_OP_FILTER convolves.
+     * PJD_OP_SELECT copies some elements of x (masks), PJD_OP_AVERAGE has singular values that are equal or 0 (averages,
+     * orthonormal mixtures), PJD_OP_FILTER convolves, PJD_OP_CLIP (not linear) copies some elements and bounds the others:
+     * its prox puts them there, lambda being the variance in x of the measurement's noise.
      */
-    enum { PJD_OP_GENERAL = 0, PJD_OP_SELECT, PJD_OP_AVERAGE, PJD_OP_FILTER, PJD_OP_IDENTITY } kind;
+    enum { PJD_OP_GENERAL = 0, PJD_OP_SELECT, PJD_OP_AVERAGE, PJD_OP_FILTER, PJD_OP_IDENTITY, PJD_OP_CLIP } kind;
     size_t work;                /* floats the vtbl's functions want (CG scratch is added by pjd_op_new) */
     size_t spectral_count;      /* 0: no spectral form; else nx */
     const float *singular;      /* [spectral_count], owned by priv */

@@ -258,6 +258,8 @@ static pjd_status set_one(const char *who, const pjd_param *d, const char *text,
         return PJD_OK;
     }
     case PJD_PARAM_ARRAY:
+        if (d->choices)
+            return set_choice(who, d, text, &((pjd_array_choice *)(void *)at)->choice, err);
         break;
     }
     return pjd_error_set(err, PJD_ERR_ARG, "%s: %s is an array, not a text", who, d->name);
@@ -283,7 +285,7 @@ pjd_status pjd_params_fill(const char *who, const pjd_param *table, size_t count
     if (count > MAX_PARAMS)
         return pjd_error_set(err, PJD_ERR_ARG, "%s: too many parameters", who);
     for (size_t i = 0; i < count && st == PJD_OK; i++)
-        if (table[i].type != PJD_PARAM_ARRAY && table[i].fallback && *table[i].fallback)
+        if ((table[i].type != PJD_PARAM_ARRAY || table[i].choices) && table[i].fallback && *table[i].fallback)
             st = set_one(who, &table[i], table[i].fallback, params, err);
     for (size_t i = 0; kv && i < kv->count && st == PJD_OK; i++) {
         const pjd_param *d = find_param(table, count, kv->items[i].key);
@@ -292,7 +294,7 @@ pjd_status pjd_params_fill(const char *who, const pjd_param *table, size_t count
             st = pjd_error_set(err, PJD_ERR_ARG, "%s: no parameter is called \"%.60s\"", who, kv->items[i].key);
         } else if (given[d - table]) {
             st = pjd_error_set(err, PJD_ERR_ARG, "%s: %s is given twice", who, d->name);
-        } else if (d->type == PJD_PARAM_ARRAY) {
+        } else if (d->type == PJD_PARAM_ARRAY && !d->choices) {
             st = pjd_error_set(err, PJD_ERR_ARG, "%s: %s is an array and must be given as one", who, d->name);
         } else {
             given[d - table] = true;

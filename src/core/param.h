@@ -2,13 +2,18 @@
 /*
  * Parameters described once (projdiff/registry.h, struct pjd_param) and parsed into a plain struct:
  * INT -> long, FLOAT -> double, BOOL -> bool, CHOICE -> int (index), TEXT -> char * (owned), ARRAY -> const pjd_array *.
- * `offset` is offsetof() in that struct.
+ * An ARRAY with `choices` takes one of these words, or an array: -> pjd_array_choice. `offset` is offsetof() in that struct.
  */
 #ifndef PJD_CORE_PARAM_H
 #define PJD_CORE_PARAM_H
 
 #include "core/core.h"
 #include "projdiff/registry.h"
+
+typedef struct pjd_array_choice {
+    const pjd_array *array; /* NULL: the word */
+    int choice;             /* its index */
+} pjd_array_choice;
 
 /* One key=value, unescaped. */
 typedef struct pjd_keyvalue {

@@ -98,7 +98,7 @@ static pjd_status axis_create(axis *a, size_t m, size_t n, const double *k, size
         goto done;
     }
     normal_matrix(a, k, taps, before, g);
-    st = pjd_symmetric_eigen(n, g, a->s, vectors, err);
+    st = pjd_symmetric_eigen("deblur", n, g, a->s, vectors, err);
     if (st != PJD_OK)
         goto done;
     for (size_t i = 0; i < n; i++) {

@@ -78,7 +78,8 @@ static void destroy(pjd_operator *op)
 /*
  * One number for how noise in y shows in x: rank(A) / |A|_F^2, one over the mean squared singular value of those that
  * are not zero. It is exact when they are all equal (average pooling of a mask, say) and a lower bound otherwise
- * (the mean of 1/s^2 is larger). |A|_F^2 = E |A* w|^2 for random signs w; a row of A that is zero (a masked
+ * (the mean of 1/s^2 is larger: what a pseudo-inverse makes of noise, dominated by the directions that are hardly seen,
+ * to which no solver here gives that weight: a composition is solved in the proximal form, which needs no such number). |A|_F^2 = E |A* w|^2 for random signs w; a row of A that is zero (a masked
  * entry of y) shows as an exact zero of A A* w and does not count in the rank.
  */
 static pjd_status estimate_gain(pjd_operator *op, composed *c, pjd_error *err)

@@ -2,6 +2,7 @@
 #include "dense.h"
 
 #include <lapacke.h>
+#include <math.h>
 #include <omp.h>
 #include <string.h>
 
@@ -144,7 +145,8 @@ static void reverse(size_t n, double *values, double *vectors, double *spare)
  * Of LAPACK's solvers the one for bands: its rotations come one after another, so that the bytes of the vectors are the
  * same for any number of BLAS threads, and no threads are woken that the caller did not ask for.
  */
-pjd_status pjd_symmetric_eigen(size_t n, const double *a, double *values, double *vectors, pjd_error *err)
+pjd_status pjd_symmetric_eigen(const char *who, size_t n, const double *a, double *values, double *vectors,
+                               pjd_error *err)
 {
     size_t band = bandwidth(n, a);
     double *ab = NULL, *work = NULL;
@@ -152,21 +154,74 @@ pjd_status pjd_symmetric_eigen(size_t n, const double *a, double *values, double
     lapack_int info, ln = (lapack_int)n, kd = (lapack_int)band;
 
     if (n == 0 || n > 1 << 15) /* n squared fits lapack_int */
-        return pjd_error_set(err, PJD_ERR_SHAPE, "deblur: expected a matrix of side 1 to 32768, found %zu", n);
+        return pjd_error_set(err, PJD_ERR_SHAPE, "%s: expected a matrix of side 1 to 32768, found %zu", who, n);
     ab = take_band(n, a, band);
     work = pjd_alloc(3 * n, sizeof *work);
     if (!ab || !work) {
-        st = pjd_error_nomem(err, "deblur", n * (band + 1) * sizeof *ab);
+        st = pjd_error_nomem(err, who, n * (band + 1) * sizeof *ab);
         goto done;
     }
     info = LAPACKE_dsbev_work(LAPACK_COL_MAJOR, 'V', 'L', ln, kd, ab, kd + 1, values, vectors, ln, work);
     if (info != 0)
-        st = pjd_error_set(err, PJD_ERR_BACKEND,
-                           "deblur: LAPACK expected to decompose a %zux%zu matrix, found dsbev %d", n, n, (int)info);
+        st = pjd_error_set(err, PJD_ERR_BACKEND, "%s: LAPACK expected to decompose a %zux%zu matrix, found dsbev %d",
+                           who, n, n, (int)info);
     else
         reverse(n, values, vectors, work);
 done:
     pjd_free(ab);
     pjd_free(work);
     return st;
+}
+
+/* ---- completing a basis ---- */
+
+/* v -= 2 u (u'v) on elements first .. n - 1 */
+static void reflect(size_t first, size_t n, const double *u, double *v)
+{
+    double part[HALF] = {0}, dot = 0.0;
+    size_t i = first;
+
+    for (; i + HALF <= n; i += HALF)
+        for (size_t k = 0; k < HALF; k++)
+            part[k] += u[i + k] * v[i + k];
+    for (; i < n; i++)
+        part[0] += u[i] * v[i];
+    for (size_t k = 0; k < HALF; k++)
+        dot += part[k];
+    for (i = first; i < n; i++)
+        v[i] -= 2.0 * dot * u[i];
+}
+
+/*
+ * Householder: reflections H_0 .. H_rank-1 that turn the given rows into (signed) unit vectors e_0 .. e_rank-1, applied
+ * backwards to the other unit vectors.
+ */
+void pjd_orthonormal_complete(size_t n, size_t rank, double *v, double *spare)
+{
+    double *row = spare + rank * n;
+
+    for (size_t k = 0; k < rank; k++) {
+        double *u = spare + k * n, size = 0.0;
+
+        memcpy(row, v + k * n, n * sizeof *row);
+        for (size_t l = 0; l < k; l++)
+            reflect(l, n, spare + l * n, row);
+        memset(u, 0, n * sizeof *u);
+        for (size_t i = k; i < n; i++)
+            size += row[i] * row[i];
+        row[k] += row[k] < 0.0 ? -sqrt(size) : sqrt(size);
+        size = 0.0;
+        for (size_t i = k; i < n; i++)
+            size += row[i] * row[i];
+        for (size_t i = k; i < n && size > 0.0; i++)
+            u[i] = row[i] / sqrt(size);
+    }
+    for (size_t k = rank; k < n; k++) {
+        double *to = v + k * n;
+
+        memset(to, 0, n * sizeof *to);
+        to[k] = 1.0;
+        for (size_t l = rank; l-- > 0;)
+            reflect(l, n, spare + l * n, to);
+    }
 }

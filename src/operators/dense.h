@@ -16,6 +16,12 @@ void pjd_gemm(size_t m, size_t n, size_t k, const float *a, size_t lda, const fl
               size_t ldc, float *work);
 
 /* Eigenvalues, largest first, and eigenvectors (rows of vectors [n, n]) of the symmetric matrix a [n, n]. */
-pjd_status pjd_symmetric_eigen(size_t n, const double *a, double *values, double *vectors, pjd_error *err);
+pjd_status pjd_symmetric_eigen(const char *who, size_t n, const double *a, double *values, double *vectors,
+                               pjd_error *err);
+/*
+ * Rows rank .. n - 1 of v [n, n] become unit vectors at right angles to each other and to rows 0 .. rank - 1, which are
+ * that already. spare: (rank + 1) * n doubles.
+ */
+void pjd_orthonormal_complete(size_t n, size_t rank, double *v, double *spare);
 
 #endif

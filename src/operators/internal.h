@@ -60,7 +60,7 @@ size_t pjd_op_cg_work(const pjd_operator *op);
 /* The parts, applied left to right, as one operator. References are taken; count >= 2. */
 pjd_status pjd_op_compose(pjd_operator *const *parts, size_t count, pjd_operator **out, pjd_error *err);
 
-/* Cubic (Keys, a = -1/2) enlargement of one [h, w] plane by r, aligned at pixel centres, cropped to [oh, ow]. */
-void pjd_op_enlarge(const float *src, size_t h, size_t w, size_t r, float *dst, size_t oh, size_t ow);
+/* Cubic (Keys, a = -1/2) enlargement of one [h, w] plane by ry, rx, aligned at pixel centres, cropped to [oh, ow]. */
+void pjd_op_enlarge(const float *src, size_t h, size_t w, float *dst, size_t oh, size_t ow, double ry, double rx);
 
 #endif

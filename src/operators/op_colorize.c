@@ -117,6 +117,7 @@ static pjd_status create(const pjd_op_class *cls, const void *params, const bool
         s->w[c] = (float)(p->w[c] / sum);
         s->squares += (double)s->w[c] * (double)s->w[c];
     }
+    op->kind = PJD_OP_AVERAGE;
     *out = op;
     return PJD_OK;
 }

@@ -287,8 +287,10 @@ static pjd_status create(const pjd_op_class *cls, const void *params, const bool
         pjd_operator_unref(op);
         return st;
     }
-    if (s->transform != GAUSSIAN && s->p == s->n)
+    if (s->transform != GAUSSIAN && s->p == s->n) {
         op->v = &closed;
+        op->kind = PJD_OP_AVERAGE;
+    }
     op->work = s->matrix ? 0 : pjd_op_pad(s->p) + (s->transform == DCT ? pjd_dct2_work(&s->d) : 0);
     *out = op;
     return PJD_OK;

@@ -123,7 +123,7 @@ static pjd_status make_psf(const deblur_params *p, const bool *present, pjd_psf 
     if (present[DISK])
         return pjd_psf_disk(p->disk, psf, err);
     if (present[KERNEL])
-        return pjd_psf_array(p->kernel, psf, err);
+        return pjd_psf_array("deblur", p->kernel, psf, err);
     st = parse_motion(p, present[ANGLE], &length, &angle, err);
     return st == PJD_OK ? pjd_psf_motion(length, angle, psf, err) : st;
 }

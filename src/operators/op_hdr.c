@@ -3,6 +3,9 @@
  * hdr: y = clip(scale x, -1, 1), an overexposed (and underexposed) picture around mid-gray. The projection is the
  * published program's: where y is at its limits and |x| < 1/scale, x becomes y / scale; where |y| < 1 (measured
  * without noise, alpha = 1) or |y| < 1/2 (with noise) likewise; elsewhere x stays. y is not scaled by sqrt(alpha).
+ *
+ * The default reading knows the noise and asks for prox, lambda its variance in x: what lies three deviations inside the
+ * limits was not clipped and becomes y / scale; the rest is at least as far from mid-gray as that.
  */
 #include <math.h>
 
@@ -43,6 +46,21 @@ static void project(const pjd_operator *op, float *x, const float *y, double alp
     }
 }
 
+static void prox(const pjd_operator *op, float *x, const float *y, double lambda, float *work)
+{
+    float s = scale_of(op), inside = fmaxf(0.0f, 1.0f - 3.0f * s * (float)sqrt(lambda));
+
+#pragma omp parallel for schedule(static) if (op->nx > PJD_OP_PARALLEL)
+    for (size_t i = 0; i < op->nx; i++) {
+        if (fabsf(y[i]) < inside)
+            x[i] = y[i] / s;
+        else if (y[i] > 0.0f)
+            x[i] = fmaxf(x[i], inside / s);
+        else
+            x[i] = fminf(x[i], -inside / s);
+    }
+}
+
 static double noise_gain(const pjd_operator *op, double sigma2)
 {
     return sigma2 / ((double)scale_of(op) * (double)scale_of(op));
@@ -59,7 +77,8 @@ static void guess(const pjd_operator *op, const float *y, float *x, float *work)
 static pjd_status create(const pjd_op_class *cls, const void *params, const bool *present, const pjd_shape *x,
                          const pjd_shape *y, pjd_operator **out, pjd_error *err)
 {
-    static const pjd_op_vtbl table = {.apply = apply, .project = project, .noise_gain = noise_gain, .guess = guess};
+    static const pjd_op_vtbl table = {
+        .apply = apply, .project = project, .prox = prox, .noise_gain = noise_gain, .guess = guess};
     pjd_operator *op = NULL;
     hdr_params *s;
     pjd_status st = x ? pjd_op_require_equal("hdr", "measurement", x, y, err) : PJD_OK;
@@ -76,6 +95,7 @@ static pjd_status create(const pjd_op_class *cls, const void *params, const bool
         return pjd_error_nomem(err, "hdr", sizeof *s);
     }
     *s = *(const hdr_params *)params;
+    op->kind = PJD_OP_CLIP;
     *out = op;
     return PJD_OK;
 }

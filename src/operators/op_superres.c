@@ -2,15 +2,20 @@
 /*
  * superres: y is x averaged over cells of factor x factor pixels. Where factor does not divide a side, the last row or
  * column of cells averages the pixels that exist. A A* is diagonal, 1 / (pixels of the cell), so everything is in
- * closed form: P(x; y, a) = x + repeat(sqrt(a) y - pool(x)).
+ * closed form: P(x; y, a) = x + repeat(sqrt(a) y - pool(x)). Other kernels, and factors that are not whole: resample.h.
  */
 #include <math.h>
 
 #include "internal.h"
+#include "resample.h"
 
 typedef struct superres_params {
-    long factor, width, height;
+    double factor, gaussian;
+    long width, height;
+    pjd_array_choice kernel;
 } superres_params;
+
+enum { FACTOR, KERNEL, GAUSSIAN, WIDTH, HEIGHT };
 
 typedef struct superres {
     size_t factor, c, h, w, ch, cw; /* x is [c, h, w], y is [c, ch, cw] */
@@ -142,9 +147,9 @@ static void cubic_weights(double t, float w[4])
 }
 
 /* The four source positions (clamped) and weights of output i. */
-static void cubic_taps(size_t i, size_t r, size_t n, size_t at[4], float w[4])
+static void cubic_taps(size_t i, double r, size_t n, size_t at[4], float w[4])
 {
-    double pos = ((double)i + 0.5) / (double)r - 0.5, base = floor(pos);
+    double pos = ((double)i + 0.5) / r - 0.5, base = floor(pos);
 
     cubic_weights(pos - base, w);
     for (int k = 0; k < 4; k++) {
@@ -154,18 +159,18 @@ static void cubic_taps(size_t i, size_t r, size_t n, size_t at[4], float w[4])
     }
 }
 
-void pjd_op_enlarge(const float *src, size_t h, size_t w, size_t r, float *dst, size_t oh, size_t ow)
+void pjd_op_enlarge(const float *src, size_t h, size_t w, float *dst, size_t oh, size_t ow, double ry, double rx)
 {
 #pragma omp parallel for schedule(static) if (oh * ow > PJD_OP_PARALLEL)
     for (size_t i = 0; i < oh; i++) {
         size_t row[4], col[4];
         float wy[4], wx[4];
 
-        cubic_taps(i, r, h, row, wy);
+        cubic_taps(i, ry, h, row, wy);
         for (size_t j = 0; j < ow; j++) {
             float sum = 0.0f;
 
-            cubic_taps(j, r, w, col, wx);
+            cubic_taps(j, rx, w, col, wx);
             for (int a = 0; a < 4; a++) {
                 const float *line = src + row[a] * w;
 
@@ -182,32 +187,43 @@ static void guess(const pjd_operator *op, const float *y, float *x, float *work)
     const superres *s = op->priv;
 
     for (size_t c = 0; c < s->c; c++)
-        pjd_op_enlarge(y + c * s->ch * s->cw, s->ch, s->cw, s->factor, x + c * s->h * s->w, s->h, s->w);
+        pjd_op_enlarge(y + c * s->ch * s->cw, s->ch, s->cw, x + c * s->h * s->w, s->h, s->w, (double)s->factor,
+                       (double)s->factor);
 }
 
 /* ---- creation ---- */
 
-/* The clean picture's side: as given, or factor times the measurement's. */
-static pjd_status clean_side(const char *which, size_t cells, size_t factor, long wanted, size_t *out, pjd_error *err)
+/* Whole and broken factors alike: a side of n has ceil(n / factor) cells, and m cells have at most m factor pixels. What
+   rounding leaves over is not a pixel. */
+static size_t cells_of(size_t n, double factor)
 {
+    return (size_t)ceil((double)n / factor - 1e-9);
+}
+
+/* The clean picture's side: as given, or factor times the measurement's. */
+static pjd_status clean_side(const char *which, size_t cells, double factor, long wanted, size_t *out, pjd_error *err)
+{
+    double side = floor((double)cells * factor + 1e-9);
+
     if (wanted == 0) {
-        if (!pjd_mul(cells, factor, out))
-            return pjd_error_set(err, PJD_ERR_SHAPE, "superres: %s %zu times factor %zu is too large", which, cells,
+        if (!(side < 1e9))
+            return pjd_error_set(err, PJD_ERR_SHAPE, "superres: %s %zu times factor %g is too large", which, cells,
                                  factor);
+        *out = (size_t)side;
         return PJD_OK;
     }
     *out = (size_t)wanted;
-    if ((*out + factor - 1) / factor != cells)
+    if (cells_of(*out, factor) != cells)
         return pjd_error_set(err, PJD_ERR_SHAPE,
-                             "superres: %s=%zu with factor %zu needs a measurement of %s %zu, found %zu", which, *out,
-                             factor, which, (*out + factor - 1) / factor, cells);
+                             "superres: %s=%zu with factor %g needs a measurement of %s %zu, found %zu", which, *out,
+                             factor, which, cells_of(*out, factor), cells);
     return PJD_OK;
 }
 
 static pjd_status shapes(const superres_params *p, const pjd_shape *given_x, const pjd_shape *given_y, pjd_shape *x,
                          pjd_shape *y, pjd_error *err)
 {
-    size_t r = (size_t)p->factor, h, w;
+    size_t h, w;
     pjd_status st = pjd_op_require_chw("superres", given_x ? given_x : given_y, err);
 
     if (st != PJD_OK)
@@ -216,7 +232,7 @@ static pjd_status shapes(const superres_params *p, const pjd_shape *given_x, con
         h = given_x->dim[1];
         w = given_x->dim[2];
         *x = *given_x;
-        *y = pjd_shape_chw(x->dim[0], (h - 1) / r + 1, (w - 1) / r + 1);
+        *y = pjd_shape_chw(x->dim[0], cells_of(h, p->factor), cells_of(w, p->factor));
         if ((p->width && (size_t)p->width != w) || (p->height && (size_t)p->height != h))
             return pjd_error_set(err, PJD_ERR_SHAPE,
                                  "superres: width=%ld, height=%ld (0: any) do not match a picture of %zux%zu", p->width,
@@ -224,16 +240,17 @@ static pjd_status shapes(const superres_params *p, const pjd_shape *given_x, con
         return pjd_op_require_equal("superres", "measurement", y, given_y, err);
     }
     *y = *given_y;
-    st = clean_side("height", y->dim[1], r, p->height, &h, err);
+    st = clean_side("height", y->dim[1], p->factor, p->height, &h, err);
     if (st == PJD_OK)
-        st = clean_side("width", y->dim[2], r, p->width, &w, err);
+        st = clean_side("width", y->dim[2], p->factor, p->width, &w, err);
     if (st == PJD_OK)
         *x = pjd_shape_chw(y->dim[0], h, w);
     return st;
 }
 
-static pjd_status create(const pjd_op_class *cls, const void *params, const bool *present, const pjd_shape *given_x,
-                         const pjd_shape *given_y, pjd_operator **out, pjd_error *err)
+/* Averages over whole cells. */
+static pjd_status create_average(size_t factor, const pjd_shape *x, const pjd_shape *y, pjd_operator **out,
+                                 pjd_error *err)
 {
     static const pjd_op_vtbl table = {.apply = apply,
                                       .adjoint = adjoint,
@@ -242,15 +259,10 @@ static pjd_status create(const pjd_op_class *cls, const void *params, const bool
                                       .prox = prox,
                                       .noise_gain = noise_gain,
                                       .guess = guess};
-    const superres_params *p = params;
     pjd_operator *op = NULL;
-    pjd_shape x, y;
     superres *s;
-    pjd_status st = shapes(p, given_x, given_y, &x, &y, err);
+    pjd_status st = pjd_op_new("superres", &table, x, y, true, &op, err);
 
-    *out = NULL;
-    if (st == PJD_OK)
-        st = pjd_op_new("superres", &table, &x, &y, true, &op, err);
     if (st != PJD_OK)
         return st;
     s = pjd_alloc(1, sizeof *s);
@@ -259,36 +271,110 @@ static pjd_status create(const pjd_op_class *cls, const void *params, const bool
         pjd_operator_unref(op);
         return pjd_error_nomem(err, "superres", sizeof *s);
     }
-    *s = (superres){(size_t)p->factor, x.dim[0], x.dim[1], x.dim[2], y.dim[1], y.dim[2]};
+    *s = (superres){factor, x->dim[0], x->dim[1], x->dim[2], y->dim[1], y->dim[2]};
     op->kind = PJD_OP_AVERAGE;
     *out = op;
     return PJD_OK;
 }
 
+static pjd_status choose_kernel(const superres_params *p, const bool *present, pjd_resample *how, pjd_error *err)
+{
+    bool whole = p->factor == floor(p->factor);
+
+    how->kind = p->kernel.array ? PJD_RESAMPLE_GIVEN : (pjd_resample_kind)p->kernel.choice;
+    if (present[GAUSSIAN] && !present[KERNEL])
+        how->kind = PJD_RESAMPLE_GAUSSIAN;
+    if (present[GAUSSIAN] && how->kind != PJD_RESAMPLE_GAUSSIAN)
+        return pjd_error_set(err, PJD_ERR_ARG, "superres: gaussian belongs to kernel=gaussian, found another kernel");
+    how->gaussian = present[GAUSSIAN] ? p->gaussian : 0.4 * p->factor;
+    if (how->kind == PJD_RESAMPLE_GIVEN && !whole)
+        return pjd_error_set(err, PJD_ERR_ARG, "superres: a kernel from a file expects a whole factor, found %g",
+                             p->factor);
+    how->factor = (size_t)p->factor;
+    return PJD_OK;
+}
+
+static pjd_status create_any(const void *params, const bool *present, bool part, const pjd_shape *given_x,
+                             const pjd_shape *given_y, pjd_operator **out, pjd_error *err)
+{
+    const superres_params *p = params;
+    pjd_resample how = {.part = part};
+    pjd_psf psf = {0};
+    pjd_shape x, y;
+    pjd_status st = choose_kernel(p, present, &how, err);
+
+    *out = NULL;
+    if (st == PJD_OK)
+        st = shapes(p, given_x, given_y, &x, &y, err);
+    if (st != PJD_OK)
+        return st;
+    if (how.kind == PJD_RESAMPLE_AVERAGE && p->factor == floor(p->factor))
+        return create_average(how.factor, &x, &y, out, err);
+    if (how.kind == PJD_RESAMPLE_GIVEN) {
+        st = pjd_psf_array("superres", p->kernel.array, &psf, err);
+        how.psf = &psf;
+    }
+    if (st == PJD_OK)
+        st = pjd_resample_create(&how, &x, &y, out, err);
+    pjd_psf_free(&psf);
+    return st;
+}
+
+static pjd_status create(const pjd_op_class *cls, const void *params, const bool *present, const pjd_shape *x,
+                         const pjd_shape *y, pjd_operator **out, pjd_error *err)
+{
+    return create_any(params, present, false, x, y, out, err);
+}
+
+static pjd_status create_part(const pjd_op_class *cls, const void *params, const bool *present, const pjd_shape *x,
+                              const pjd_shape *y, pjd_operator **out, pjd_error *err)
+{
+    return create_any(params, present, true, x, y, out, err);
+}
+
 static const pjd_param table_of_params[] = {
-    {.name = "factor",
-     .type = PJD_PARAM_INT,
-     .min = 2,
-     .max = 4096,
-     .unit = "",
-     .help = "each pixel of the measurement is the mean of factor x factor pixels",
-     .offset = offsetof(superres_params, factor)},
-    {.name = "width",
-     .type = PJD_PARAM_INT,
-     .fallback = "0",
-     .min = 0,
-     .max = 1e6,
-     .unit = "px",
-     .help = "exact width of the result where factor does not divide it; 0: factor times the measurement's",
-     .offset = offsetof(superres_params, width)},
-    {.name = "height",
-     .type = PJD_PARAM_INT,
-     .fallback = "0",
-     .min = 0,
-     .max = 1e6,
-     .unit = "px",
-     .help = "exact height of the result; 0: factor times the measurement's",
-     .offset = offsetof(superres_params, height)},
+    [FACTOR] = {.name = "factor",
+                .type = PJD_PARAM_FLOAT,
+                .min = 1.1,
+                .max = 4096,
+                .unit = "",
+                .help = "how much larger the result is; need not be whole",
+                .offset = offsetof(superres_params, factor)},
+    [KERNEL] =
+        {.name = "kernel",
+         .type = PJD_PARAM_ARRAY,
+         .fallback = "average",
+         .choices = "average|bicubic|gaussian",
+         .unit = "",
+         .help = "how the picture was made small: a pixel is the mean of factor x factor pixels, or weighted by the "
+                 "bicubic "
+                 "kernel stretched by factor (as Pillow, and MATLAB's imresize inside), by a Gaussian, or by a kernel "
+                 "file (picture of a point before every factor-th pixel was kept)",
+         .offset = offsetof(superres_params, kernel)},
+    [GAUSSIAN] = {.name = "gaussian",
+                  .type = PJD_PARAM_FLOAT,
+                  .fallback = "",
+                  .min = 0.05,
+                  .max = 10000,
+                  .unit = "px",
+                  .help = "standard deviation of kernel=gaussian in pixels of the result; 0.4 factor unless given",
+                  .offset = offsetof(superres_params, gaussian)},
+    [WIDTH] = {.name = "width",
+               .type = PJD_PARAM_INT,
+               .fallback = "0",
+               .min = 0,
+               .max = 1e6,
+               .unit = "px",
+               .help = "exact width of the result where factor does not divide it; 0: factor times the measurement's",
+               .offset = offsetof(superres_params, width)},
+    [HEIGHT] = {.name = "height",
+                .type = PJD_PARAM_INT,
+                .fallback = "0",
+                .min = 0,
+                .max = 1e6,
+                .unit = "px",
+                .help = "exact height of the result; 0: factor times the measurement's",
+                .offset = offsetof(superres_params, height)},
 };
 
 const pjd_op_class pjd_op_superres = {
@@ -296,4 +382,5 @@ const pjd_op_class pjd_op_superres = {
               PJD_COUNTOF(table_of_params)},
     .params_size = sizeof(superres_params),
     .create = create,
+    .create_part = create_part,
 };

@@ -14,17 +14,17 @@ void pjd_psf_free(pjd_psf *p)
     *p = (pjd_psf){0};
 }
 
-static pjd_status psf_alloc(size_t h, size_t w, pjd_psf *out, pjd_error *err)
+static pjd_status psf_alloc(const char *who, size_t h, size_t w, pjd_psf *out, pjd_error *err)
 {
     size_t n;
 
     *out = (pjd_psf){.h = h, .w = w, .cy = h / 2, .cx = w / 2};
     if (h == 0 || w == 0 || h > MAX_SIDE || w > MAX_SIDE || !pjd_mul(h, w, &n))
-        return pjd_error_set(err, PJD_ERR_SHAPE, "deblur: expected a kernel of 1 to %d pixels a side, found %zux%zu",
+        return pjd_error_set(err, PJD_ERR_SHAPE, "%s: expected a kernel of 1 to %d pixels a side, found %zux%zu", who,
                              MAX_SIDE, h, w);
     out->k = pjd_alloc_zero(n, sizeof *out->k);
     if (!out->k)
-        return pjd_error_nomem(err, "deblur", n * sizeof *out->k);
+        return pjd_error_nomem(err, who, n * sizeof *out->k);
     return PJD_OK;
 }
 
@@ -81,7 +81,7 @@ static void find_symmetry(pjd_psf *p, double largest)
 }
 
 /* Through the largest entry: k = column * row, or not. */
-static pjd_status find_factors(pjd_psf *p, size_t peak, pjd_error *err)
+static pjd_status find_factors(const char *who, pjd_psf *p, size_t peak, pjd_error *err)
 {
     size_t pi = peak / p->w, pj = peak % p->w;
     double top = p->k[peak];
@@ -93,7 +93,7 @@ static pjd_status find_factors(pjd_psf *p, size_t peak, pjd_error *err)
     p->column = pjd_alloc(p->h, sizeof *p->column);
     p->row = pjd_alloc(p->w, sizeof *p->row);
     if (!p->column || !p->row)
-        return pjd_error_nomem(err, "deblur", (p->h + p->w) * sizeof *p->row);
+        return pjd_error_nomem(err, who, (p->h + p->w) * sizeof *p->row);
     for (size_t i = 0; i < p->h; i++)
         p->column[i] = p->k[i * p->w + pj] / top;
     for (size_t j = 0; j < p->w; j++)
@@ -101,7 +101,7 @@ static pjd_status find_factors(pjd_psf *p, size_t peak, pjd_error *err)
     return PJD_OK;
 }
 
-static pjd_status finish(pjd_psf *p, pjd_error *err)
+static pjd_status finish(const char *who, pjd_psf *p, pjd_error *err)
 {
     double sum = 0.0, size = 0.0;
     size_t peak = 0;
@@ -112,7 +112,7 @@ static pjd_status finish(pjd_psf *p, pjd_error *err)
         size += fabs(p->k[i]);
     }
     if (!(sum > 1e-6 * size && isfinite(size)))
-        st = pjd_error_set(err, PJD_ERR_ARG, "deblur: the kernel must be finite with a positive sum, found %g", sum);
+        st = pjd_error_set(err, PJD_ERR_ARG, "%s: the kernel must be finite with a positive sum, found %g", who, sum);
     if (st == PJD_OK) {
         trim(p);
         for (size_t i = 0; i < p->h * p->w; i++) {
@@ -121,7 +121,7 @@ static pjd_status finish(pjd_psf *p, pjd_error *err)
             peak = fabs(p->k[i]) > fabs(p->k[peak]) ? i : peak;
         }
         find_symmetry(p, fabs(p->k[peak]));
-        st = find_factors(p, peak, err);
+        st = find_factors(who, p, peak, err);
     }
     if (st != PJD_OK)
         pjd_psf_free(p);
@@ -133,7 +133,7 @@ static pjd_status finish(pjd_psf *p, pjd_error *err)
 pjd_status pjd_psf_gaussian(double sigma, pjd_psf *out, pjd_error *err)
 {
     size_t r = (size_t)ceil(4.0 * sigma); /* what lies outside weighs 1e-4 */
-    pjd_status st = psf_alloc(2 * r + 1, 2 * r + 1, out, err);
+    pjd_status st = psf_alloc("deblur", 2 * r + 1, 2 * r + 1, out, err);
 
     if (st != PJD_OK)
         return st;
@@ -143,7 +143,7 @@ pjd_status pjd_psf_gaussian(double sigma, pjd_psf *out, pjd_error *err)
 
             out->k[i * out->w + j] = exp(-y * y / (2.0 * sigma * sigma)) * exp(-x * x / (2.0 * sigma * sigma));
         }
-    return finish(out, err);
+    return finish("deblur", out, err);
 }
 
 /* Points along the line, each spread over the four pixels around it. */
@@ -151,7 +151,7 @@ pjd_status pjd_psf_motion(double length, double angle, pjd_psf *out, pjd_error *
 {
     size_t r = (size_t)ceil(length / 2.0) + 1, points = 64 * (size_t)ceil(length) + 1;
     double dx = cos(angle * M_PI / 180.0), dy = -sin(angle * M_PI / 180.0);
-    pjd_status st = psf_alloc(2 * r + 1, 2 * r + 1, out, err);
+    pjd_status st = psf_alloc("deblur", 2 * r + 1, 2 * r + 1, out, err);
 
     if (st != PJD_OK)
         return st;
@@ -168,7 +168,7 @@ pjd_status pjd_psf_motion(double length, double angle, pjd_psf *out, pjd_error *
         at[out->w] += fy * (1.0 - fx);
         at[out->w + 1] += fy * fx;
     }
-    return finish(out, err);
+    return finish("deblur", out, err);
 }
 
 /* The share of each pixel that the disk covers, on a grid of 16 x 16 points. */
@@ -176,7 +176,7 @@ pjd_status pjd_psf_disk(double radius, pjd_psf *out, pjd_error *err)
 {
     enum { FINE = 16 };
     size_t r = (size_t)ceil(radius + 0.5);
-    pjd_status st = psf_alloc(2 * r + 1, 2 * r + 1, out, err);
+    pjd_status st = psf_alloc("deblur", 2 * r + 1, 2 * r + 1, out, err);
 
     if (st != PJD_OK)
         return st;
@@ -193,10 +193,10 @@ pjd_status pjd_psf_disk(double radius, pjd_psf *out, pjd_error *err)
             }
             out->k[row * out->w + col] = (double)inside;
         }
-    return finish(out, err);
+    return finish("deblur", out, err);
 }
 
-pjd_status pjd_psf_array(const pjd_array *a, pjd_psf *out, pjd_error *err)
+pjd_status pjd_psf_array(const char *who, const pjd_array *a, pjd_psf *out, pjd_error *err)
 {
     size_t rank = a->shape.rank, channels = rank == 3 ? a->shape.dim[0] : 1;
     char text[128];
@@ -204,13 +204,13 @@ pjd_status pjd_psf_array(const pjd_array *a, pjd_psf *out, pjd_error *err)
 
     *out = (pjd_psf){0};
     if (!(rank == 2 || rank == 3) || channels == 0)
-        return pjd_error_set(err, PJD_ERR_SHAPE, "deblur: expected a kernel of height x width, found %s",
+        return pjd_error_set(err, PJD_ERR_SHAPE, "%s: expected a kernel of height x width, found %s", who,
                              pjd_shape_text(&a->shape, text, sizeof text));
-    st = psf_alloc(a->shape.dim[rank - 2], a->shape.dim[rank - 1], out, err);
+    st = psf_alloc(who, a->shape.dim[rank - 2], a->shape.dim[rank - 1], out, err);
     if (st != PJD_OK)
         return st;
     for (size_t c = 0; c < channels; c++)
         for (size_t i = 0; i < out->h * out->w; i++)
             out->k[i] += (double)a->data[c * out->h * out->w + i];
-    return finish(out, err);
+    return finish(who, out, err);
 }

@@ -20,7 +20,7 @@ pjd_status pjd_psf_gaussian(double sigma, pjd_psf *out, pjd_error *err);
 pjd_status pjd_psf_motion(double length, double angle, pjd_psf *out, pjd_error *err);
 pjd_status pjd_psf_disk(double radius, pjd_psf *out, pjd_error *err);
 /* Any values with a positive sum, divided by it; several channels are averaged; centre at floor(n / 2). */
-pjd_status pjd_psf_array(const pjd_array *a, pjd_psf *out, pjd_error *err);
+pjd_status pjd_psf_array(const char *who, const pjd_array *a, pjd_psf *out, pjd_error *err);
 void pjd_psf_free(pjd_psf *p);
 
 #endif

@@ -13,7 +13,8 @@
  *   - spectral: one level per singular value, in the coordinates V' x;
  *   - proximal, where A A* has no closed form: x_t starts from argmin_u |u - x|^2 / (g tau^2) + |A u - y|^2 / sigma^2, where
  *     tau^2 = (1 - abar) / abar, found by conjugate gradients.
- * Nonlinear operators have a projection only: the paper's auxiliary variable as it stands.
+ * Nonlinear operators have a projection only: the paper's auxiliary variable as it stands; but clipping is a mask with bounds
+ * on what it hides, and has one level.
  */
 #include <math.h>
 #include <string.h>
@@ -126,8 +127,8 @@ static void each_sample(projdiff *w, float *x, double lambda)
     const pjd_operator *op = w->r->op;
 
     for (size_t s = 0; s < w->r->samples; s++) {
-        if (op->linear)
-            pjd_operator_prox(op, x + s * op->nx, w->r->y, lambda, w->work);
+        if (op->linear || op->kind == PJD_OP_CLIP)
+            pjd_operator_prox(op, x + s * op->nx, w->r->y, op->linear ? lambda : w->v, w->work);
         else
             pjd_operator_project(op, x + s * op->nx, w->r->y, 1, w->work);
     }
@@ -374,10 +375,11 @@ static void choose_form(projdiff *w)
             top = fmaxf(top, op->singular[i]);
         /* Exact data still carry rounding: amplifying it a thousandfold helps nobody. */
         w->floor = w->r->sigma > 0 ? 0 : 1e-3 * top;
+    } else if (op->kind == PJD_OP_SELECT || op->kind == PJD_OP_AVERAGE || op->kind == PJD_OP_IDENTITY ||
+               op->kind == PJD_OP_CLIP) {
+        w->form = ONE_LEVEL;
     } else if (!op->linear) {
         w->form = NONLINEAR;
-    } else if (op->kind == PJD_OP_SELECT || op->kind == PJD_OP_AVERAGE || op->kind == PJD_OP_IDENTITY) {
-        w->form = ONE_LEVEL;
     } else {
         w->form = PROXIMAL;
     }

@@ -40,6 +40,21 @@ class Sizes(Case):
         self.good("restore", "superres:factor=2,width=17,height=9", "-i", a, "-o", self.path("b.png"), *FEW)
         self.assertEqual(png_read(self.path("b.png")).size, (17, 9))
 
+    def test_superres_kernels_and_factors(self):
+        a = self.png("a.png", 17, 10, values=smooth(17, 10))
+        box = self.png("box.png", 2, 2, 1, values=[255] * 4)
+        for i, (task, size) in enumerate([("factor=2", (9, 5)), ("factor=2,kernel=bicubic", (9, 5)), ("factor=1.5", (12, 7)),
+                                          ("factor=2.5,kernel=gaussian,gaussian=0.9", (7, 4)), ("factor=2,kernel=" + box, (9, 5))]):
+            y, x = self.path("y%d.png" % i), self.path("x%d.png" % i)
+            self.good("simulate", "superres:" + task, "-i", a, "-o", y)
+            self.assertEqual(png_read(y).size, size)
+            self.good("restore", "superres:" + task + ",width=17,height=10", "-i", y, "-o", x, *FEW)
+            self.assertEqual(png_read(x).size, (17, 10))
+        self.good("simulate", "superres:factor=2", "--kernel", box, "-i", a, "-o", self.path("flag.png"))
+        self.assertEqual(png_read(self.path("flag.png")).values, png_read(self.path("y4.png")).values)
+        self.refused(2, "restore", "superres:factor=2.5", "--kernel", box, "-i", a, "-o", self.path("b.png"), says="whole factor")
+        self.refused(3, "restore", "superres:factor=2,kernel=lanczos", "-i", a, "-o", self.path("b.png"), says="lanczos")
+
 
 class Kinds(Case):
     def test_gray_stays_gray_and_alpha_is_kept(self):

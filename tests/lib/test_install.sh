@@ -37,12 +37,13 @@ esac
 
 export LD_LIBRARY_PATH="$libdir"
 picture=$PJD_SOURCE_ROOT/tests/lib/small.ppm
-for example in restore own_operator; do
+for example in restore own_operator own_prior; do
     "$@" "$PJD_SOURCE_ROOT/examples/$example.c" -o "$dir/$example" -Wall -Wextra -Werror \
-        $(pkg-config --cflags --libs projdiff-io projdiff) || fail "$example does not compile through pkg-config"
+        $(pkg-config --cflags --libs projdiff-io projdiff) -lm || fail "$example does not compile through pkg-config"
 done
 "$dir/restore" "$models/photo" "$picture" "$dir/shared.png" || fail "the installed example does not run"
 "$dir/own_operator" "$models/photo" "$picture" "$dir/blurred.png" "$dir/restored.png" || fail "own_operator does not run"
+"$dir/own_prior" "$picture" "$dir/holes.png" "$dir/filled.png" || fail "own_prior does not run"
 
 # The static libraries: a folder without the shared ones, so that the linker has no choice.
 mkdir "$dir/static"

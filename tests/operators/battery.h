@@ -19,6 +19,7 @@ typedef struct op_case {
     size_t x_channels, y_channels; /* other numbers are refused; 0: any */
     bool from_x_only;              /* y's shape does not tell x's */
     size_t min_size;               /* smaller pictures may be refused */
+    size_t gain_side;              /* where the gain is tried; 0: 30, divided by 2, 3 and 5: every cell is whole */
 } op_case;
 
 extern const op_case op_cases[];
@@ -32,7 +33,8 @@ void check_adjoint(const pjd_operator *op);
 void check_projection(const pjd_operator *op, double meets);
 void check_prox(const pjd_operator *op);
 void check_spectral(const pjd_operator *op);
-void check_noise_gain(const pjd_operator *op);
+/* Linear operators, by trials; exact: all singular values that are not zero are equal. */
+void check_noise_gain(const pjd_operator *op, bool exact);
 void check_guess(const pjd_operator *op);
 void check_result(const pjd_operator *op);
 void check_no_allocation(const pjd_operator *op);

@@ -179,7 +179,7 @@ static void test_kernel_arrays(void **state)
 
     k[4 * 5 + 3] = 10.0f;
     k[30 + 4 * 5 + 3] = 30.0f;
-    assert_ok(pjd_psf_array(&a, &p, &err), &err);
+    assert_ok(pjd_psf_array("deblur", &a, &p, &err), &err);
     assert_true(p.h == 2 && p.w == 2 && p.cy == 0 && p.cx == 0 && p.k[3] == 1.0);
     pjd_psf_free(&p);
     op = make("deblur:boundary=periodic", k, 6, 5, &s, NULL);
@@ -434,7 +434,7 @@ static void test_eigen(void **state)
         for (size_t i = 0; i < n; i++)
             for (size_t j = 0; j < n; j++)
                 copy[i * n + j] = a[i * n + j] = (double)r[i * n + j] + (double)r[j * n + i];
-        assert_ok(pjd_symmetric_eigen(n, a, values, v, &err), &err);
+        assert_ok(pjd_symmetric_eigen("deblur", n, a, values, v, &err), &err);
         for (size_t e = 0; e < n; e++) {
             if (e)
                 assert_true(values[e] <= values[e - 1]);

@@ -50,6 +50,18 @@ static void test_hdr(void **state)
     pjd_operator_project(op, out, y, 1.0, NULL);
     assert_true(out[0] == 0.5f);
     assert_at_most(fabs(pjd_operator_noise_gain(op, 1.0) - 0.25), 1e-9);
+    /* Noise of 0.05 in x is 0.1 in y: from 0.7 on it may have been clipped, and is 0.35 or more in x. */
+    memcpy(out, x, sizeof x);
+    pjd_operator_prox(op, out, y, 0.05 * 0.05, NULL);
+    for (size_t i = 0; i < 7; i++) {
+        const float want[7] = {0.35f, 0.35f, 0.35f, 0.15f, -0.3f, -0.35f, 2.0f};
+
+        assert_at_most(fabs(out[i] - want[i]), 1e-6);
+    }
+    /* Without noise it is the projection, but for clipped values of the other sign. */
+    memcpy(out, x, sizeof x);
+    pjd_operator_prox(op, out, y, 0.0, NULL);
+    assert_true(out[0] == 0.5f && out[2] == 0.4f && out[5] == -0.5f && out[6] == 2.0f);
     pjd_operator_unref(op);
 }
 

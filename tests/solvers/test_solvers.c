@@ -265,6 +265,61 @@ static void posterior_spread(void **state)
     pjd_model_unref(m);
 }
 
+/*
+ * The same for averages of r x r pixels: noise of variance v on a mean is noise of r^2 v on the cell's unit vector, whose
+ * posterior variance is C r^2 v / (C + r^2 v); seen through A it is 1 / r^2 of that. The other r^2 - 1 directions of a
+ * cell keep the prior's variance C.
+ */
+static void posterior_spread_superres(void **state)
+{
+    enum { MANY = 200, R = 2, CELLS = N / (R * R) };
+    const double C = 0.25, sigma = 0.1, u = R * R * sigma * sigma;
+    const double want_seen = C * u / (C + u), want_all = (want_seen + (R * R - 1) * C) / (R * R);
+    pjd_model *m = gaussian(0, (float)C);
+    pjd_operator *op = make("superres:factor=2");
+    float y[CELLS], *x = malloc(MANY * N * sizeof *x), *seen = malloc(MANY * CELLS * sizeof *seen), *work;
+    pjd_solve_options o = {.solver = "posterior", .samples = MANY, .sigma = sigma, .steps = 200};
+    double all = 0, means = 0, bias = 0;
+    pjd_error err;
+
+    assert_at_most(fabs(pjd_model_get_info(m)->sigma_scale - 1), 0);
+    work = malloc((pjd_operator_work(op) + 1) * sizeof *work);
+    test_random(y, CELLS, 33);
+    assert_ok(pjd_solve(m, op, y, &o, x, NULL, &err), &err);
+    for (int s = 0; s < MANY; s++)
+        pjd_operator_apply(op, x + s * N, seen + s * CELLS, work);
+    for (int i = 0; i < N; i++) {
+        double mean = 0, sq = 0;
+
+        for (int s = 0; s < MANY; s++)
+            mean += x[s * N + i] / (double)MANY;
+        for (int s = 0; s < MANY; s++)
+            sq += (x[s * N + i] - mean) * (x[s * N + i] - mean) / (MANY - 1);
+        all += sq / N;
+    }
+    for (int i = 0; i < CELLS; i++) {
+        double mean = 0, sq = 0;
+
+        for (int s = 0; s < MANY; s++)
+            mean += seen[s * CELLS + i] / (double)MANY;
+        for (int s = 0; s < MANY; s++)
+            sq += (seen[s * CELLS + i] - mean) * (seen[s * CELLS + i] - mean) / (MANY - 1);
+        means += sq / CELLS;
+        bias += fabs(mean - C / (C + u) * y[i]) / sqrt(want_seen / (R * R)) / CELLS;
+    }
+    print_message(
+        "superres: deviation of pixels %.4f, closed form %.4f; of cells %.4f, %.4f; mean off by %.3f deviations\n",
+        sqrt(all), sqrt(want_all), sqrt(means), sqrt(want_seen / (R * R)), bias);
+    assert_at_most(fabs(sqrt(all / want_all) - 1), 0.06);
+    assert_at_most(fabs(sqrt(means * R * R / want_seen) - 1), 0.06);
+    assert_at_most(bias, 0.1);
+    free(work);
+    free(seen);
+    free(x);
+    pjd_operator_unref(op);
+    pjd_model_unref(m);
+}
+
 static pjd_status fails_at_third(void *user, size_t batch, const pjd_shape *item, const float *x, double t, double abar,
                                  float *x0, pjd_error *err)
 {
@@ -371,6 +426,7 @@ int main(void)
         cmocka_unit_test(hidden_pixels_follow_the_prior),
         cmocka_unit_test(phase_restarts),
         cmocka_unit_test(posterior_spread),
+        cmocka_unit_test(posterior_spread_superres),
         cmocka_unit_test(stops),
         cmocka_unit_test(out_of_memory),
         cmocka_unit_test(sigma_estimate),
