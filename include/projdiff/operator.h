@@ -59,6 +59,17 @@ PJD_API void pjd_operator_project(const pjd_operator *op, float *x, const float 
 /* Replace x by argmin_u |u - x|^2 + |A u - y|^2 / lambda = x + A*(A A* + lambda)^-1 (y - A x); lambda >= 0,
    0 is the projection. Linear operators only. */
 PJD_API void pjd_operator_prox(const pjd_operator *op, float *x, const float *y, double lambda, float *work);
+/* Elements of y that see x: all of them, but for masks what they leave. Allocates its scratch. */
+PJD_API pjd_status pjd_operator_measured(const pjd_operator *op, size_t *count, pjd_error *err);
+/*
+ * Replace x by the nearest point of { u : |A u - y| <= radius }; where x is inside it keeps its bytes. Linear operators only.
+ * For noise of deviation sigma in m elements of y the radius is sigma sqrt(m) (the discrepancy principle, Morozov 1966).
+ * *lambda (or NULL): of the proximal point that this is, infinite when x was inside, 0 when no point gets down to the
+ * radius (y has more outside the range of A) or radius is 0: x is then the projection onto { A x = y }. Otherwise |A x - y| is the radius to 1e-4
+ * of it. Allocates its scratch.
+ */
+PJD_API pjd_status pjd_operator_project_ball(const pjd_operator *op, float *x, const float *y, double radius,
+                                             double *lambda, pjd_error *err);
 /* Variance in x equivalent to measurement noise of variance sigma2 (algorithm: a = 1/(1+v)). */
 PJD_API double pjd_operator_noise_gain(const pjd_operator *op, double sigma2);
 
@@ -68,6 +79,13 @@ PJD_API void pjd_operator_guess(const pjd_operator *op, const float *y, float *x
 /* |<A x, y> - <x, A* y>| / (|A x| |y| + tiny) over `trials` random pairs; the largest is returned in *worst. */
 PJD_API pjd_status pjd_operator_test_adjoint(const pjd_operator *op, unsigned trials, uint64_t seed, double *worst,
                                              pjd_error *err);
+
+/*
+ * diag(w) A, for noise whose deviation s_i is known and uneven: with w_i = s / s_i, w_i y_i = (diag(w) A x)_i + noise of
+ * deviation s. w: [output of base], above 0, copied. Linear operators only; base is referenced. Projections go by
+ * conjugate gradients.
+ */
+PJD_API pjd_status pjd_operator_weighted(pjd_operator *base, const float *w, pjd_operator **out, pjd_error *err);
 
 /* ---- the caller's own operator ---- */
 
