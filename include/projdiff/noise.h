@@ -7,6 +7,7 @@
 #ifndef PROJDIFF_NOISE_H
 #define PROJDIFF_NOISE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "projdiff/status.h"
@@ -26,6 +27,16 @@ PJD_API pjd_status pjd_noise_recorded(const float *data, size_t count, pjd_noise
 
 /* n independent draws of N(0,1). */
 PJD_API pjd_status pjd_noise_normal(pjd_noise *src, float *out, size_t n, pjd_error *err);
+
+/* counts[i] ~ Poisson(mean[i]), 0 <= mean <= 1e9, whole numbers; how many draws it takes depends on the means. counts and
+   mean may be the same. */
+PJD_API pjd_status pjd_noise_poisson(pjd_noise *src, const float *mean, float *counts, size_t n, pjd_error *err);
+
+/* z = 2 sqrt(count + 3/8): close to deviation 1 for Poisson counts (Anscombe 1948); counts below 0 are taken as 0. */
+PJD_API void pjd_anscombe(const float *counts, float *z, size_t n);
+/* The mean whose counts have transforms with the expectation z, 0 where there is none: the exact unbiased inverse. In
+   both, the arrays may be the same. */
+PJD_API void pjd_anscombe_inverse(const float *z, float *mean, size_t n);
 
 /* Draws taken so far. */
 PJD_API uint64_t pjd_noise_position(const pjd_noise *src);
