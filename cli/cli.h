@@ -47,13 +47,15 @@ typedef struct cli_option {
     const char *argument; /* "FILE"; NULL for flags */
     const char *help;
     double min, max;     /* of numbers and counts, inclusive */
-    const char *choices; /* separated by | */
+    const char *choices; /* separated by |; of a number: the one word that stands for CLI_AUTO, or NULL */
 } cli_option;
 
 /* Limits with a meaning of their own: above 0, any size, below 1. */
 #define CLI_POSITIVE DBL_MIN
 #define CLI_NO_LIMIT DBL_MAX
 #define CLI_BELOW_ONE (1 - DBL_EPSILON)
+/* A number's value for its one word. */
+#define CLI_AUTO (-2.0)
 
 enum { CLI_MAX_POSITIONAL = 8 };
 
@@ -171,6 +173,21 @@ extern const size_t cli_common_option_count;
 #define CLI_OPT_MASK_INVERT(S)                                                                                         \
     {                                                                                                                  \
         "mask-invert", 0, CLI_FLAG, offsetof(S, mask_invert), NULL, "the mask's white is what is known", 0, 0, NULL    \
+    }
+#define CLI_OPT_NOISE_MODEL(S)                                                                                         \
+    {                                                                                                                  \
+        "noise-model", 0, CLI_TEXT, offsetof(S, noise_model), "MODEL",                                                 \
+            "gaussian (default), or poisson:peak=P: the measurement is counts / P of gray values from 0 to 1 (a "      \
+            "white "                                                                                                   \
+            "pixel counts P on average)",                                                                              \
+            0, 0, NULL                                                                                                 \
+    }
+#define CLI_OPT_GRAY_VALUES(S)                                                                                         \
+    {                                                                                                                  \
+        "gray-values", 0, CLI_FLAG, offsetof(S, gray_values), NULL,                                                    \
+            "the measurement is of gray values from 0 (black) to 1 (white), as line integrals usually are, not of "    \
+            "-1..1",                                                                                                   \
+            0, 0, NULL                                                                                                 \
     }
 #define CLI_OPT_KERNEL(S)                                                                                              \
     {                                                                                                                  \

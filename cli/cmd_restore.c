@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* projdiff restore: options, the order of work, and the summary. One file's work is in restore.c. */
+#include "measured.h"
 #include "restore.h"
 
 #include <stdlib.h>
@@ -24,8 +25,18 @@ static const cli_option options[] = {
     {"sigma", 0, CLI_NUMBER, offsetof(A, sigma), "S",
      "standard deviation of the measurement's noise on the scale where black is 0 and white is 1, for arrays too (in "
      "the "
-     "units of the array with --compat reference, and for mri). Default: 0 for inpaint, else estimated and printed",
-     0, CLI_NO_LIMIT, NULL},
+     "units of the array with --compat reference, and for mri). Default: 0 for inpaint, else estimated and printed. "
+     "auto: "
+     "estimated, or "
+     "refused where it cannot be",
+     0, CLI_NO_LIMIT, "auto"},
+    CLI_OPT_NOISE_MODEL(A),
+    CLI_OPT_GRAY_VALUES(A),
+    {"data-consistency", 0, CLI_CHOICE, offsetof(A, consistency), "off|ball|exact",
+     "last step, linear tasks: move the result, where it lies outside, to the nearest one that differs from the "
+     "measurement by what "
+     "sigma explains (ball), or by nothing (exact); default off",
+     0, 0, "off|ball|exact"},
     {"steps", 0, CLI_COUNT, offsetof(A, steps), "N", "steps of the solver; default: the task's", 1, 100000, NULL},
     {"step-size", 0, CLI_NUMBER, offsetof(A, step_size), "R", "step size; default: by the documented rule",
      CLI_POSITIVE, CLI_NO_LIMIT, NULL},
@@ -195,6 +206,11 @@ static int run(const void *args)
 
     if (code != CLI_DONE)
         return code;
+    code = cli_noise_model(a->noise_model, &r.peak);
+    if (code != CLI_DONE)
+        return code;
+    if (r.peak > 0 && (a->sigma >= 0 || a->sigma == CLI_AUTO || a->compat))
+        return cli_error(CLI_USAGE, "--noise-model poisson: neither --sigma nor --compat reference goes with it");
     cli_progress_init(a->progress);
     cli_set_threads(a->threads);
     code = cli_task_parse(a->common.at[0], a->mask, a->kernel, &r.task);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* projdiff simulate: the forward model, y = A(x) + sigma n. */
-#include "cli.h"
+#include "measured.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -10,8 +10,8 @@
 
 typedef struct A {
     cli_args common;
-    const char *input, *output, *mask, *kernel, *mask_out, *clean_out, *format;
-    bool mask_invert, overwrite, skip_existing;
+    const char *input, *output, *mask, *kernel, *mask_out, *clean_out, *format, *noise_model;
+    bool mask_invert, overwrite, skip_existing, gray_values;
     double sigma, mask_random;
     long quality;
     uint64_t seed;
@@ -23,6 +23,8 @@ static const cli_option options[] = {
     {"sigma", 0, CLI_NUMBER, offsetof(A, sigma), "S",
      "standard deviation of the noise on the scale where black is 0 and white is 1, for arrays too; default 0", 0,
      CLI_NO_LIMIT, NULL},
+    CLI_OPT_NOISE_MODEL(A),
+    CLI_OPT_GRAY_VALUES(A),
     CLI_OPT_SEED(A),
     CLI_OPT_MASK(A),
     CLI_OPT_MASK_INVERT(A),
@@ -187,14 +189,32 @@ static pjd_status hide_again(const cli_task *t, const pjd_shape *shape, float *y
     return st;
 }
 
+/* Noise for one measurement y [ny]; white: A 1 where gray values are needed. */
+static pjd_status disturb(const A *a, const cli_task *t, double peak, const float *white, pjd_noise *source,
+                          float *noise, float *y, size_t ny, pjd_error *err)
+{
+    double scale = cli_mri_task(t) ? 1 : 2; /* the range -1..1 is 2 wide */
+    pjd_status st = PJD_OK;
+
+    if (peak > 0) {
+        cli_to_gray(y, white, ny);
+        st = cli_draw_counts(peak, source, y, ny, err);
+        cli_from_gray(y, white, ny);
+    } else if (a->sigma > 0) {
+        st = pjd_noise_normal(source, noise, ny, err);
+        for (size_t i = 0; st == PJD_OK && i < ny; i++)
+            y[i] = (float)(y[i] + scale * a->sigma * noise[i]);
+    }
+    return st;
+}
+
 /* y [n, output of op] from x [n, c, h, w]; y is allocated. */
-static pjd_status measure(const A *a, const cli_task *t, const pjd_operator *op, const cli_media *x, float **y,
-                          pjd_error *err)
+static pjd_status measure(const A *a, double peak, const cli_task *t, const pjd_operator *op, const cli_media *x,
+                          float **y, pjd_error *err)
 {
     const pjd_shape *out = pjd_operator_output(op);
-    double scale = cli_mri_task(t) ? 1 : 2; /* the range -1..1 is 2 wide */
     size_t ny = 0, nx = x->c * x->h * x->w;
-    float *work = malloc((pjd_operator_work(op) + 1) * sizeof *work), *noise = NULL;
+    float *work = malloc((pjd_operator_work(op) + 1) * sizeof *work), *noise = NULL, *white = NULL;
     pjd_noise *source = NULL;
     pjd_status st = PJD_OK;
 
@@ -204,22 +224,28 @@ static pjd_status measure(const A *a, const cli_task *t, const pjd_operator *op,
     }
     if (!*y || !noise || !work)
         st = pjd_error_set(err, PJD_ERR_NOMEM, "out of memory");
-    else
+    if (st == PJD_OK && a->gray_values && (cli_mri_task(t) || !pjd_operator_is_linear(op)))
+        st = pjd_error_set(err, PJD_ERR_ARG, "%s: --gray-values needs a linear task of gray pictures",
+                           pjd_operator_name(op));
+    if (st == PJD_OK && peak > 0)
+        st = cli_require_counts(op, err);
+    if (st == PJD_OK && (peak > 0 || a->gray_values))
+        st = cli_white(op, &white, err);
+    if (st == PJD_OK)
         st = pjd_noise_seeded(a->seed, NOISE_STREAM, &source, err);
     for (size_t n = 0; st == PJD_OK && n < x->n; n++) {
         float *item = *y + n * ny;
 
         pjd_operator_apply(op, x->data + n * nx, item, work);
-        if (!(a->sigma > 0))
-            continue;
-        st = pjd_noise_normal(source, noise, ny, err);
-        for (size_t i = 0; st == PJD_OK && i < ny; i++)
-            item[i] = (float)(item[i] + scale * a->sigma * noise[i]);
-        if (st == PJD_OK)
+        st = disturb(a, t, peak, white, source, noise, item, ny, err);
+        if (st == PJD_OK && (peak > 0 || a->sigma > 0))
             st = hide_again(t, out, item, err);
+        if (st == PJD_OK && a->gray_values)
+            cli_to_gray(item, white, ny);
     }
     pjd_noise_free(source);
     free(noise);
+    free(white);
     free(work);
     return st;
 }
@@ -275,7 +301,7 @@ static pjd_status write_outputs(const A *a, const cli_plan *plan, const cli_task
     return st;
 }
 
-static int simulate_file(const A *a, const cli_plan *plan, cli_task *t, const cli_job *job)
+static int simulate_file(const A *a, double peak, const cli_plan *plan, cli_task *t, const cli_job *job)
 {
     char where[CLI_PATH_MAX];
     cli_media x;
@@ -297,13 +323,14 @@ static int simulate_file(const A *a, const cli_plan *plan, cli_task *t, const cl
         st = pjd_operator_create(t->text, arrays, count, &shape, NULL, &op, &err);
     }
     if (st == PJD_OK)
-        st = measure(a, t, op, &x, &y, &err);
+        st = measure(a, peak, t, op, &x, &y, &err);
     if (st == PJD_OK) {
         writing = true;
         st = write_outputs(a, plan, t, job, op, &x, y, where, &err);
     }
     if (st == PJD_OK)
-        cli_say("%s: %s, sigma %g, seed %llu; written: %s", job->input, t->text, a->sigma, (unsigned long long)a->seed,
+        cli_say("%s: %s, %s %g, seed %llu; written: %s", job->input, t->text, peak > 0 ? "counts, peak" : "sigma",
+                peak > 0 ? peak : a->sigma, (unsigned long long)a->seed,
                 strcmp(where, "-") ? where : "standard output");
     else
         code = cli_fail(&err, job->input, writing);
@@ -313,7 +340,7 @@ static int simulate_file(const A *a, const cli_plan *plan, cli_task *t, const cl
     return code;
 }
 
-static int run_jobs(const A *a, const cli_plan *plan, cli_task *t)
+static int run_jobs(const A *a, double peak, const cli_plan *plan, cli_task *t)
 {
     size_t done = 0, failed = 0;
     int code = CLI_DONE;
@@ -323,7 +350,7 @@ static int run_jobs(const A *a, const cli_plan *plan, cli_task *t)
             return cli_error(CLI_INTERRUPTED, "interrupted");
         if (plan->jobs[i].skip)
             continue;
-        code = simulate_file(a, plan, t, &plan->jobs[i]);
+        code = simulate_file(a, peak, plan, t, &plan->jobs[i]);
         if (code == CLI_DONE)
             done++;
         else
@@ -361,6 +388,7 @@ static int run(const void *args)
     const A *a = args;
     cli_task task;
     cli_plan plan;
+    double peak;
     int code;
 
     if (!a->input || !a->output)
@@ -369,6 +397,11 @@ static int run(const void *args)
         return cli_error(CLI_USAGE, "--mask-out cannot go to standard output");
     if (a->clean_out && !strcmp(a->clean_out, "-"))
         return cli_error(CLI_USAGE, "--clean-out cannot go to standard output");
+    code = cli_noise_model(a->noise_model, &peak);
+    if (code != CLI_DONE)
+        return code;
+    if (peak > 0 && a->sigma > 0)
+        return cli_error(CLI_USAGE, "--noise-model poisson and --sigma exclude each other");
     code = cli_task_parse(a->common.at[0], a->mask, a->kernel, &task);
     if (code != CLI_DONE)
         return code;
@@ -387,7 +420,7 @@ static int run(const void *args)
     if (code == CLI_DONE)
         code = cli_task_load(&task, a->mask_invert);
     if (code == CLI_DONE)
-        code = run_jobs(a, &plan, &task);
+        code = run_jobs(a, peak, &plan, &task);
     cli_plan_free(&plan);
     cli_task_free(&task);
     return code;
@@ -398,7 +431,7 @@ const cli_command cli_cmd_simulate = {
     .summary = "make a measurement from a clean picture: the forward model",
     .synopsis = "TASK[:key=value,...] -i CLEAN -o MEASUREMENT [--sigma S] [--seed N]",
     .description =
-        "Applies a task's observation to a clean picture and adds Gaussian noise, to try restorations out and to "
+        "Applies a task's observation to a clean picture and adds noise, to try restorations out and to "
         "score them.\n\nA measurement written as a picture is clipped and rounded to the picture's range; an array "
         "keeps its values. Where inpaint's mask hides a pixel, a picture is gray and an array is 0. mri takes a "
         "picture (black 0, white 1) or a complex array and "

@@ -171,9 +171,10 @@ static int set_option(const cli_option *o, const char *text, void *args)
         return CLI_DONE;
     }
     case CLI_NUMBER: {
-        double v;
+        double v = CLI_AUTO;
 
-        if (!cli_parse_number(text, &v) || !(v >= o->min && v <= o->max))
+        if (!(o->choices && !strcmp(text, o->choices)) &&
+            (!cli_parse_number(text, &v) || !(v >= o->min && v <= o->max)))
             return bad_value(o, range_text(o, "a number", range, sizeof range), text);
         memcpy(at, &v, sizeof v);
         return CLI_DONE;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* One input of `restore`: from the measurement to the files. */
 #include "restore.h"
+#include "measured.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -10,34 +11,8 @@
 
 #include "projdiff/io.h"
 
-/* Noise that turns a gray measurement into three channels; apart from the solver's streams, which are numbers of items. */
-#define LIFT_STREAM 0x6c69667400000000u
-
 /* Seconds below which nobody needs to be told how long a run will take. */
 #define ESTIMATE_FROM 10
-
-typedef struct file_run {
-    restore_run *r;
-    const cli_job *job;
-    cli_media y;
-    size_t unit;       /* channels solved together: the media's c, or 1 with a one-channel model */
-    bool lift;         /* gray measurement, three-channel model */
-    pjd_mri *mri;      /* of the task mri */
-    pjd_operator *op;  /* for one unit */
-    pjd_shape result;  /* of one unit, before lifted channels are averaged */
-    size_t rc, rh, rw; /* of one item of the result */
-    size_t samples;
-    float *x; /* [samples, n, rc, rh, rw] */
-    bool estimated;
-    bool picture_like; /* the measurement looks like a picture: its noise can be estimated */
-    double reach;      /* largest magnitude that the operator makes of values in -1..1, roughly */
-    double sigma_low, sigma_high, sigma_model; /* user's scale, smallest and largest of the items; model's units */
-    pjd_solve_report report;                   /* sums over the units; residual: the worst */
-    size_t unit_index, units;
-    double first_step; /* when the first step ended */
-    bool told;         /* how long the run will take */
-    pjd_error saved;   /* of --save-every, from inside the progress callback */
-} file_run;
 
 int restore_check_mask(const restore_run *r)
 {
@@ -63,55 +38,6 @@ static bool nothing_to_do(const file_run *f, double sigma)
 
     return sigma == 0 && m && f->r->task.parts == 1 && !strcmp(f->r->task.first, "inpaint") &&
            pjd_shape_count(&m->shape, &count) && m->selected == count;
-}
-
-/* ---- the measurement's noise ---- */
-
-/* Sigma on the user's scale for one unit; scale: user's to model's units. */
-static double choose_sigma(const file_run *f, const float *y, size_t c, double scale)
-{
-    const restore_args *a = f->r->a;
-    pjd_shape shape = pjd_shape_chw(c, f->y.h, f->y.w);
-    double s, rounding = 0;
-
-    if (f->mri)
-        return (a->sigma >= 0 ? a->sigma : pjd_mri_get_info(f->mri)->sigma) / pjd_mri_get_info(f->mri)->scale;
-    if (a->sigma >= 0)
-        return a->sigma;
-    if (!f->estimated)
-        return 0;
-    if (!f->y.array && f->y.info.bits > 0 && f->y.info.bits <= 16)
-        rounding = 1 / (((double)(1u << f->y.info.bits) - 1) * sqrt(12.0));
-    s = pjd_estimate_sigma(&shape, y) / scale;
-    return s > rounding ? s : rounding;
-}
-
-/*
- * Three channels from a gray measurement y = A x + s e such that their noise is independent with deviation sqrt(3) s:
- * y_c = y + sqrt(3) s (n_c - mean n). Covariance over channels: s^2 (all ones) + 3 s^2 (1 - ones / 3) = 3 s^2 identity.
- * The mean over the channels of what is solved for is the gray result.
- */
-static pjd_status lift_gray(const float *y, size_t plane, double sigma, uint64_t seed, uint64_t stream, float *out,
-                            pjd_error *err)
-{
-    pjd_noise *noise = NULL;
-    pjd_status st = PJD_OK;
-
-    if (sigma > 0) {
-        st = pjd_noise_seeded(seed, stream, &noise, err);
-        if (st == PJD_OK)
-            st = pjd_noise_normal(noise, out, 3 * plane, err);
-    } else {
-        memset(out, 0, 3 * plane * sizeof *out);
-    }
-    pjd_noise_free(noise);
-    for (size_t i = 0; st == PJD_OK && i < plane; i++) {
-        double mean = ((double)out[i] + out[plane + i] + out[2 * plane + i]) / 3;
-
-        for (size_t c = 0; c < 3; c++)
-            out[c * plane + i] = (float)(y[i] + sqrt(3.0) * sigma * (out[c * plane + i] - mean));
-    }
-    return st;
 }
 
 /* ---- results ---- */
@@ -269,6 +195,8 @@ static bool save_estimate(file_run *f, size_t step, const float *x0)
             for (size_t i = 0; i < f->rh; i++, dst += f->rw)
                 memcpy(dst, x0 + s * item + (c * in->dim[1] + oy + i) * in->dim[2] + ox, f->rw * sizeof *dst);
         settle_unit(f, crop, settled);
+        if (f->counts == STABILISED)
+            cli_unstabilise(f->r->peak, settled, (f->lift ? 1 : f->result.dim[0]) * plane);
         st = output_name(f, 0, s + 1, path, &f->saved);
         if (st == PJD_OK && !step_name(path, step, named, sizeof named))
             st = pjd_error_set(&f->saved, PJD_ERR_ARG, "the output's name is too long");
@@ -346,37 +274,6 @@ static pjd_status create_operator(file_run *f, size_t channels, pjd_error *err)
     return pjd_operator_create(f->r->task.text, arrays, count, NULL, &shape, &f->op, err);
 }
 
-/*
- * What the operator makes of an even gray tells whether a measurement is a picture, whose finest details tell its noise
- * (enlarging, blur, masks), or something else (spectra, random mixtures).
- */
-static pjd_status probe(file_run *f, pjd_error *err)
-{
-    size_t nx, ny;
-    float *x, *y, *work, low = 0, high = 0;
-
-    if (!pjd_shape_count(pjd_operator_input(f->op), &nx) || !pjd_shape_count(pjd_operator_output(f->op), &ny))
-        return pjd_error_set(err, PJD_ERR_NOMEM, "out of memory");
-    x = malloc(nx * sizeof *x);
-    y = malloc(ny * sizeof *y);
-    work = malloc((pjd_operator_work(f->op) + 1) * sizeof *work);
-    if (x && y && work) {
-        for (size_t i = 0; i < nx; i++)
-            x[i] = 0.25f;
-        pjd_operator_apply(f->op, x, y, work);
-        for (size_t i = 0; i < ny; i++) {
-            low = y[i] < low ? y[i] : low;
-            high = y[i] > high ? y[i] : high;
-        }
-        f->picture_like = high - low <= 0.5f;
-        f->reach = 4 * (high > -low ? high : -low);
-    }
-    free(x);
-    free(y);
-    free(work);
-    return x && y && work ? PJD_OK : pjd_error_set(err, PJD_ERR_NOMEM, "out of memory");
-}
-
 /* Decide how the measurement's channels meet the model's, and make the operator and the room for the result. */
 static pjd_status prepare(file_run *f, pjd_error *err)
 {
@@ -387,6 +284,7 @@ static pjd_status prepare(file_run *f, pjd_error *err)
     st = create_operator(f, f->unit, err);
     if (st == PJD_OK && channels == 3 && pjd_operator_input(f->op)->dim[0] == 1) {
         f->lift = true;
+        f->plain = pjd_operator_ref(f->op);
         st = create_operator(f, 3, err);
     } else if (st == PJD_OK && channels == 1 && f->y.c == 3 && pjd_operator_input(f->op)->dim[0] == 3) {
         f->unit = 1;
@@ -394,7 +292,11 @@ static pjd_status prepare(file_run *f, pjd_error *err)
     }
     if (st != PJD_OK)
         return st;
-    st = probe(f, err);
+    if (!f->plain)
+        f->plain = pjd_operator_ref(f->op);
+    st = restore_probe(f, err);
+    if (st == PJD_OK)
+        st = restore_prepare_measured(f, err);
     if (st != PJD_OK)
         return st;
     f->estimated = f->mri || (f->picture_like && !(f->r->task.parts == 1 && !strcmp(f->r->task.first, "inpaint")));
@@ -425,6 +327,12 @@ static const char *choose_solver(const file_run *f)
     return !strcmp(task, "inpaint") || !strcmp(task, "superres") || !strcmp(task, "denoise") ? "posterior" : NULL;
 }
 
+/* The last step is for the gray result, and so follows the solver. */
+static bool consistent_after(const file_run *f)
+{
+    return f->lift && f->r->a->consistency && pjd_shape_equal(pjd_operator_input(f->op), &f->result);
+}
+
 static void fill_options(file_run *f, double sigma, pjd_noise *noise, int *labels, pjd_solve_options *o)
 {
     const restore_args *a = f->r->a;
@@ -447,6 +355,7 @@ static void fill_options(file_run *f, double sigma, pjd_noise *noise, int *label
     o->runner.tile = (size_t)a->tile;
     o->runner.classes = a->classes ? labels : NULL;
     o->runner.log = (pjd_log){cli_log, NULL};
+    o->consistency = consistent_after(f) ? PJD_CONSISTENCY_OFF : (pjd_consistency)a->consistency;
     o->progress = on_progress;
     o->progress_user = f;
     o->log = (pjd_log){cli_log, NULL};
@@ -477,15 +386,34 @@ static void add_report(file_run *f, const pjd_solve_report *one, double sigma)
         f->sigma_high = sigma;
 }
 
-/* Copy solved samples of unit k ([samples, result]) to their places in f->x. */
-static void place_unit(file_run *f, const float *solved)
+/* A gray result is the mean of three channels, which fit measurements of their own: it has to fit the one there is. */
+static pjd_status make_gray_consistent(const file_run *f, const pjd_operator *op, const float *y, float *x,
+                                       pjd_error *err)
+{
+    size_t m;
+    pjd_status st = pjd_operator_measured(op, y, &m, err);
+    double radius = f->r->a->consistency == PJD_CONSISTENCY_EXACT ? 0 : f->sigma_model * sqrt((double)m);
+
+    return st == PJD_OK ? pjd_operator_project_ball(op, x, y, radius, NULL, err) : st;
+}
+
+/* Copy solved samples of unit k ([samples, result]) to their places in f->x; op and y as they were solved, not lifted. */
+static pjd_status place_unit(file_run *f, const pjd_operator *op, const float *y, const float *solved, pjd_error *err)
 {
     size_t parts = f->units / f->y.n, plane = f->rh * f->rw, item = f->rc * plane;
     size_t n = f->unit_index / parts, part = f->unit_index % parts;
+    pjd_status st = PJD_OK;
 
-    for (size_t s = 0; s < f->samples; s++)
-        settle_unit(f, solved + s * f->result.dim[0] * plane,
-                    f->x + (s * f->y.n + n) * item + part * (f->rc / parts) * plane);
+    for (size_t s = 0; st == PJD_OK && s < f->samples; s++) {
+        float *to = f->x + (s * f->y.n + n) * item + part * (f->rc / parts) * plane;
+
+        settle_unit(f, solved + s * f->result.dim[0] * plane, to);
+        if (consistent_after(f))
+            st = make_gray_consistent(f, op, y, to, err);
+        if (f->counts == STABILISED)
+            cli_unstabilise(f->r->peak, to, (f->rc / parts) * plane);
+    }
+    return st;
 }
 
 /* A source that every unit draws from in turn (recorded), or one stream for each unit. */
@@ -497,35 +425,50 @@ static pjd_status unit_noise(const file_run *f, pjd_noise **noise, pjd_error *er
     return pjd_noise_seeded(f->r->a->seed, f->unit_index, noise, err);
 }
 
-static pjd_status solve_unit(file_run *f, const float *y, float *lifted, float *solved, int *labels, pjd_noise *noise,
-                             pjd_error *err)
+static pjd_status run_solver(file_run *f, pjd_operator *op, const float *y, float *lifted, float *solved, int *labels,
+                             pjd_noise *noise, double sigma, pjd_error *err)
 {
-    double scale = pjd_model_get_info(f->r->model)->sigma_scale, sigma;
-    size_t plane = f->y.h * f->y.w;
     pjd_solve_options o;
     pjd_solve_report report = {0};
     pjd_status st = PJD_OK;
 
-    if (f->r->a->compat || !(scale > 0))
-        scale = 1;
-    sigma = choose_sigma(f, y, f->unit, scale);
-    f->sigma_model = sigma * scale;
-    if (nothing_to_do(f, sigma)) {
-        for (size_t s = 0; s < f->samples; s++)
-            for (size_t c = 0; c < f->result.dim[0]; c++)
-                memcpy(solved + (s * f->result.dim[0] + c) * plane, y + (f->lift ? 0 : c * plane), plane * sizeof *y);
-        add_report(f, &report, sigma);
-        return PJD_OK;
-    }
     if (f->lift) {
-        st = lift_gray(y, plane, sigma * scale, f->r->a->seed, LIFT_STREAM + f->unit_index, lifted, err);
+        st = restore_lift_gray(f, y, f->sigma_model, lifted, err);
         y = lifted;
     }
     fill_options(f, sigma, noise, labels, &o);
     if (st == PJD_OK)
-        st = pjd_solve(f->r->model, f->op, y, &o, solved, &report, err);
+        st = pjd_solve(f->r->model, op, y, &o, solved, &report, err);
     if (st == PJD_OK)
         add_report(f, &report, sigma);
+    return st;
+}
+
+static pjd_status solve_unit(file_run *f, float *y, float *lifted, float *solved, int *labels, pjd_noise *noise,
+                             pjd_error *err)
+{
+    double scale = pjd_model_get_info(f->r->model)->sigma_scale, sigma = 0;
+    size_t plane = f->y.h * f->y.w;
+    pjd_operator *plain = pjd_operator_ref(f->plain), *op = pjd_operator_ref(f->op);
+    pjd_solve_report none = {0};
+    pjd_status st;
+
+    if (f->r->a->compat || !(scale > 0))
+        scale = 1;
+    st = restore_even_noise(f, y, scale, &plain, &op, &sigma, err);
+    f->sigma_model = sigma * scale;
+    if (st == PJD_OK && nothing_to_do(f, sigma)) {
+        for (size_t s = 0; s < f->samples; s++)
+            for (size_t c = 0; c < f->result.dim[0]; c++)
+                memcpy(solved + (s * f->result.dim[0] + c) * plane, y + (f->lift ? 0 : c * plane), plane * sizeof *y);
+        add_report(f, &none, sigma);
+    } else if (st == PJD_OK) {
+        st = run_solver(f, op, y, lifted, solved, labels, noise, sigma, err);
+    }
+    if (st == PJD_OK)
+        st = place_unit(f, plain, y, solved, err);
+    pjd_operator_unref(plain);
+    pjd_operator_unref(op);
     return st;
 }
 
@@ -546,8 +489,6 @@ static pjd_status solve_all(file_run *f, pjd_error *err)
         st = unit_noise(f, &noise, err);
         if (st == PJD_OK)
             st = solve_unit(f, f->y.data + f->unit_index * per_unit, lifted, solved, labels, noise, err);
-        if (st == PJD_OK)
-            place_unit(f, solved);
     }
     pjd_noise_free(noise);
     free(solved);
@@ -580,7 +521,15 @@ static void print_sigma(const file_run *f)
 {
     const restore_args *a = f->r->a;
     const char *source = a->sigma >= 0 ? "given" : f->estimated ? "estimated" : "default";
+    char text[80];
 
+    if (f->counts)
+        snprintf(text, sizeof text, "counts, peak %g, %s", f->r->peak,
+                 f->counts == STABILISED ? "as roots" : "weighted");
+    else if (f->unseen)
+        snprintf(text, sizeof text, "estimated where nothing of the picture arrives: %zu values", f->unseen);
+    if (f->counts || f->unseen)
+        source = text;
     if (f->sigma_low < f->sigma_high)
         cli_say("sigma %.4g to %.4g (%s)", f->sigma_low, f->sigma_high, source);
     else if (a->compat)
@@ -639,9 +588,6 @@ static void warn_about_range(const file_run *f)
             high = fabsf(f->y.data[i]);
     if (!(high <= 8 * (f->reach > 1 ? f->reach : 1)))
         cli_warn("%s: values up to %g; arrays are expected in -1..1", f->job->input, (double)high);
-    if (!f->picture_like && f->r->a->sigma < 0)
-        cli_warn("%s: the noise of this kind of measurement cannot be estimated: sigma is taken as 0 (see --sigma)",
-                 f->job->input);
 }
 
 static pjd_status read_input(file_run *f, pjd_error *err)
@@ -685,6 +631,8 @@ int restore_file(restore_run *r, const cli_job *job)
         code = cli_fail(&err, job->input, writing);
     pjd_operator_unref(f.op);
     pjd_mri_free(f.mri);
+    pjd_operator_unref(f.plain);
+    free(f.white);
     cli_media_free(&f.y);
     free(f.x);
     return code;

@@ -220,6 +220,31 @@ static void make_values(struct cli_task_array *a, const cli_media *m)
     }
 }
 
+/* A list of numbers (angles) is an array of rank 1, which no picture is; anything else is a picture or an array of one. */
+static pjd_status read_values(struct cli_task_array *a, cli_media *m, bool *list, pjd_error *err)
+{
+    pjd_shape shape;
+    float *data;
+    pjd_status st;
+
+    *list = false;
+    if (a->mask || !cli_is_array_name(a->path))
+        return cli_media_read(a->path, m, err);
+    st = pjd_npy_read(a->path, &data, &shape, err);
+    if (st != PJD_OK || shape.rank != 1) {
+        if (st == PJD_OK)
+            pjd_io_free(data);
+        return st == PJD_OK ? cli_media_read(a->path, m, err) : st;
+    }
+    *list = true;
+    a->shape = shape;
+    a->data = malloc((shape.dim[0] + 1) * sizeof *a->data);
+    if (a->data)
+        memcpy(a->data, data, shape.dim[0] * sizeof *a->data);
+    pjd_io_free(data);
+    return a->data ? PJD_OK : pjd_error_set(err, PJD_ERR_NOMEM, "%s: out of memory", a->path);
+}
+
 int cli_task_load(cli_task *t, bool mask_invert)
 {
     if (cli_mri_task(t))
@@ -228,11 +253,14 @@ int cli_task_load(cli_task *t, bool mask_invert)
         struct cli_task_array *a = &t->arrays[i];
         cli_media m;
         pjd_error err;
+        bool list;
 
         if (a->data)
             continue;
-        if (cli_media_read(a->path, &m, &err) != PJD_OK)
+        if (read_values(a, &m, &list, &err) != PJD_OK)
             return cli_fail(&err, a->path, false);
+        if (list)
+            continue;
         if (m.n != 1) {
             cli_media_free(&m);
             return cli_error(CLI_USAGE, "%s: a %s has one item", a->path, a->name);

@@ -59,8 +59,8 @@ PJD_API void pjd_operator_project(const pjd_operator *op, float *x, const float 
 /* Replace x by argmin_u |u - x|^2 + |A u - y|^2 / lambda = x + A*(A A* + lambda)^-1 (y - A x); lambda >= 0,
    0 is the projection. Linear operators only. */
 PJD_API void pjd_operator_prox(const pjd_operator *op, float *x, const float *y, double lambda, float *work);
-/* Elements of y that see x: all of them, but for masks what they leave. Allocates its scratch. */
-PJD_API pjd_status pjd_operator_measured(const pjd_operator *op, size_t *count, pjd_error *err);
+/* Elements of y that were measured: those that see x, and others that are not 0 (what a mask hides is). Allocates its scratch. */
+PJD_API pjd_status pjd_operator_measured(const pjd_operator *op, const float *y, size_t *count, pjd_error *err);
 /*
  * Replace x by the nearest point of { u : |A u - y| <= radius }; where x is inside it keeps its bytes. Linear operators only.
  * For noise of deviation sigma in m elements of y the radius is sigma sqrt(m) (the discrepancy principle, Morozov 1966).

@@ -28,6 +28,13 @@ typedef enum pjd_compat {
     PJD_COMPAT_REFERENCE /* the published program, to the letter: see docs/differences-from-the-paper.md */
 } pjd_compat;
 
+/* What is done with a result that contradicts the measurement: see pjd_operator_project_ball. */
+typedef enum pjd_consistency {
+    PJD_CONSISTENCY_OFF = 0, /* the solver's own last step stands: with sigma 0 the projection */
+    PJD_CONSISTENCY_BALL,    /* to the nearest x with |A x - y| <= sigma sqrt(m), m elements measured */
+    PJD_CONSISTENCY_EXACT    /* to the nearest x with A x = y */
+} pjd_consistency;
+
 typedef struct pjd_solve_options {
     const char *solver; /* NULL: "projdiff" */
     double sigma;       /* noise of the measurement on the user's scale (pictures: 0..1); >= 0. With
@@ -42,6 +49,7 @@ typedef struct pjd_solve_options {
     size_t samples;   /* independent restorations in one batch; 0: 1 */
     pjd_noise *noise; /* NULL: seeded from `seed`; else this source, in order */
     pjd_compat compat;
+    pjd_consistency consistency; /* linear operators only */
     pjd_runner_options runner;
     pjd_progress_fn progress; /* or NULL */
     void *progress_user;

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "internal.h"
+#include "projdiff/noise.h"
 
 typedef struct search {
     const pjd_operator *op;
@@ -113,27 +114,28 @@ pjd_status pjd_operator_project_ball(const pjd_operator *op, float *x, const flo
     return isfinite(start) ? PJD_OK : pjd_error_set(err, PJD_ERR_NONFINITE, "%s: the residual is not finite", op->name);
 }
 
-pjd_status pjd_operator_measured(const pjd_operator *op, size_t *count, pjd_error *err)
+pjd_status pjd_operator_measured(const pjd_operator *op, const float *y, size_t *count, pjd_error *err)
 {
-    size_t total = 2 * pjd_op_pad(op->ny) + pjd_op_pad(op->nx) + pjd_operator_work(op);
-    float *y, *seen, *x;
+    size_t total = pjd_op_pad(op->nx) + pjd_op_pad(op->ny) + pjd_operator_work(op);
+    pjd_noise *noise = NULL;
+    float *x, *seen;
+    pjd_status st;
 
-    *count = op->ny;
-    if (op->kind != PJD_OP_SELECT)
-        return PJD_OK;
-    y = pjd_alloc(total, sizeof *y);
-    if (!y)
-        return pjd_error_nomem(err, op->name, total * sizeof *y);
-    seen = y + pjd_op_pad(op->ny);
-    x = seen + pjd_op_pad(op->ny);
-    for (size_t i = 0; i < op->ny; i++)
-        y[i] = 1.0f;
-    /* A A* is the mask itself. */
-    pjd_operator_adjoint(op, y, x, x + pjd_op_pad(op->nx));
-    pjd_operator_apply(op, x, seen, x + pjd_op_pad(op->nx));
     *count = 0;
-    for (size_t i = 0; i < op->ny; i++)
-        *count += seen[i] != 0.0f;
-    pjd_free(y);
-    return PJD_OK;
+    x = pjd_alloc(total, sizeof *x);
+    if (!x)
+        return pjd_error_nomem(err, op->name, total * sizeof *x);
+    seen = x + pjd_op_pad(op->nx);
+    st = pjd_noise_seeded(1, 0, &noise, err);
+    if (st == PJD_OK)
+        st = pjd_noise_normal(noise, x, op->nx, err);
+    if (st == PJD_OK) {
+        /* What a random picture leaves at exactly 0 sees nothing. */
+        pjd_operator_apply(op, x, seen, seen + pjd_op_pad(op->ny));
+        for (size_t i = 0; i < op->ny; i++)
+            *count += seen[i] != 0.0f || y[i] != 0.0f;
+    }
+    pjd_noise_free(noise);
+    pjd_free(x);
+    return st;
 }

@@ -87,6 +87,20 @@ static pjd_status residual(pjd_solver_run *r, double *worst)
     return PJD_OK;
 }
 
+/* The last step that the caller asked for. */
+static pjd_status make_consistent(pjd_solver_run *r)
+{
+    const pjd_operator *op = r->op;
+    size_t m = 0;
+    double radius;
+    pjd_status st = pjd_operator_measured(op, r->y, &m, r->err);
+
+    radius = r->opt->consistency == PJD_CONSISTENCY_EXACT ? 0 : r->sigma * sqrt((double)m);
+    for (size_t s = 0; st == PJD_OK && s < r->samples; s++)
+        st = pjd_operator_project_ball(op, r->x0 + s * op->nx, r->y, radius, NULL, r->err);
+    return st;
+}
+
 /* Of each sample's runs the one with the least residual, moved to the front. */
 static pjd_status keep_best(pjd_solver_run *r, size_t restarts)
 {
@@ -212,6 +226,8 @@ pjd_status pjd_solve(pjd_model *model, pjd_operator *op, const float *y, const p
         st = cls->run(&r);
     if (st == PJD_OK && op->v->search)
         st = keep_best(&r, local.restarts);
+    if (st == PJD_OK && o.consistency)
+        st = make_consistent(&r);
     if (st == PJD_OK)
         st = residual(&r, &local.residual);
     if (st == PJD_OK) {
