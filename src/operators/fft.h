@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Fourier and cosine transforms of any size on KISS FFT. Nothing is allocated after a plan is made, a plan may be
- * shared by threads, and the bytes of a result do not depend on the number of threads.
+ * Fourier and cosine transforms of any size, sixteen lines at a time. Nothing is allocated after a plan is made, a plan may
+ * be shared by threads, and the bytes of a result depend neither on the number of threads nor on the processor.
  */
 #ifndef PJD_OP_FFT_H
 #define PJD_OP_FFT_H
@@ -23,10 +23,6 @@ size_t pjd_fft_work(const pjd_fft *f); /* floats */
 /* X_k = sum_j x_j exp(-+ 2 pi i j k / n), not scaled. */
 void pjd_fft_forward(const pjd_fft *f, float *z, float *work);
 void pjd_fft_backward(const pjd_fft *f, float *z, float *work);
-
-/* One line of n complex numbers, from another place than it goes to; work: pjd_fft_line_work() floats */
-size_t pjd_fft_line_work(const pjd_fft *f);
-void pjd_fft_line(const pjd_fft *f, bool backward, const float *from, float *to, float *work);
 
 /* The smallest size >= n that has no factor above 5. 0 when there is none. */
 size_t pjd_fft_good_size(size_t n);

@@ -5,6 +5,7 @@
  * closed form: P(x; y, a) = x + repeat(sqrt(a) y - pool(x)). Other kernels, and factors that are not whole: resample.h.
  */
 #include <math.h>
+#include <string.h>
 
 #include "internal.h"
 #include "resample.h"
@@ -21,18 +22,17 @@ typedef struct superres {
     size_t factor, c, h, w, ch, cw; /* x is [c, h, w], y is [c, ch, cw] */
 } superres;
 
-/* One row of cells: mean over rows first .. first + rows - 1 of a plane. */
-static void pool_row(const superres *s, const float *x, size_t rows, float *y)
-{
-    for (size_t j = 0; j < s->cw; j++) {
-        size_t left = j * s->factor, cols = left + s->factor <= s->w ? s->factor : s->w - left;
-        float sum = 0.0f;
+/*
+ * A row of cells is worked on in strips of whole cells: rows are added up (or written) as vectors, and only the sum of the
+ * rows is walked cell by cell.
+ */
+enum { STRIP = 4096 };
 
-        for (size_t a = 0; a < rows; a++)
-            for (size_t b = 0; b < cols; b++)
-                sum += x[a * s->w + left + b];
-        y[j] = sum / (float)(rows * cols);
-    }
+static size_t strip(const superres *s, size_t left)
+{
+    size_t most = STRIP / s->factor * s->factor;
+
+    return s->w - left < most ? s->w - left : most;
 }
 
 static size_t cell_rows(const superres *s, size_t i)
@@ -42,6 +42,36 @@ static size_t cell_rows(const superres *s, size_t i)
     return top + s->factor <= s->h ? s->factor : s->h - top;
 }
 
+static size_t cell_cols(const superres *s, size_t left)
+{
+    return left + s->factor <= s->w ? s->factor : s->w - left;
+}
+
+/* Sums over the rows of a strip. */
+static void sum_rows(const superres *s, const float *x, size_t rows, size_t cols, float *restrict line)
+{
+    for (size_t i = 0; i < cols; i++)
+        line[i] = x[i];
+    for (size_t a = 1; a < rows; a++)
+        for (size_t i = 0; i < cols; i++)
+            line[i] += x[a * s->w + i];
+}
+
+static float sum_cell(const float *line, size_t cols)
+{
+    float sum = 0.0f;
+
+    for (size_t b = 0; b < cols; b++)
+        sum += line[b];
+    return sum;
+}
+
+static void fill_cell(float *line, size_t cols, float v)
+{
+    for (size_t b = 0; b < cols; b++)
+        line[b] = v;
+}
+
 /* Cells are visited row by row of all channels; rows are independent. */
 static void apply(const pjd_operator *op, const float *x, float *y, float *work)
 {
@@ -49,9 +79,18 @@ static void apply(const pjd_operator *op, const float *x, float *y, float *work)
 
 #pragma omp parallel for schedule(static) if (op->nx > PJD_OP_PARALLEL)
     for (size_t k = 0; k < s->c * s->ch; k++) {
-        size_t c = k / s->ch, i = k % s->ch;
+        size_t c = k / s->ch, i = k % s->ch, rows = cell_rows(s, i);
+        const float *from = x + (c * s->h + i * s->factor) * s->w;
+        float line[STRIP], *to = y + k * s->cw;
 
-        pool_row(s, x + (c * s->h + i * s->factor) * s->w, cell_rows(s, i), y + k * s->cw);
+        for (size_t at = 0; at < s->w; at += strip(s, at)) {
+            sum_rows(s, from + at, rows, strip(s, at), line);
+            for (size_t b = 0; b < strip(s, at); b += s->factor) {
+                size_t cols = cell_cols(s, at + b);
+
+                *to++ = sum_cell(line + b, cols) / (float)(rows * cols);
+            }
+        }
     }
 }
 
@@ -65,13 +104,12 @@ static void adjoint(const pjd_operator *op, const float *y, float *x, float *wor
         float *to = x + (c * s->h + i * s->factor) * s->w;
 
         for (size_t j = 0; j < s->cw; j++) {
-            size_t left = j * s->factor, cols = left + s->factor <= s->w ? s->factor : s->w - left;
-            float v = y[k * s->cw + j] / (float)(rows * cols);
+            size_t left = j * s->factor, cols = cell_cols(s, left);
 
-            for (size_t a = 0; a < rows; a++)
-                for (size_t b = 0; b < cols; b++)
-                    to[a * s->w + left + b] = v;
+            fill_cell(to + left, cols, y[k * s->cw + j] / (float)(rows * cols));
         }
+        for (size_t a = 1; a < rows; a++)
+            memcpy(to + a * s->w, to, s->w * sizeof *to);
     }
 }
 
@@ -83,20 +121,22 @@ static void correct(const pjd_operator *op, float *x, const float *y, double sca
 #pragma omp parallel for schedule(static) if (op->nx > PJD_OP_PARALLEL)
     for (size_t k = 0; k < s->c * s->ch; k++) {
         size_t c = k / s->ch, i = k % s->ch, rows = cell_rows(s, i);
-        float *at = x + (c * s->h + i * s->factor) * s->w;
+        float line[STRIP], *row = x + (c * s->h + i * s->factor) * s->w;
+        const float *want = y + k * s->cw;
 
-        for (size_t j = 0; j < s->cw; j++) {
-            size_t left = j * s->factor, cols = left + s->factor <= s->w ? s->factor : s->w - left;
-            double cells = (double)(rows * cols);
-            float sum = 0.0f, v;
+        for (size_t at = 0; at < s->w; at += strip(s, at)) {
+            size_t width = strip(s, at);
 
+            sum_rows(s, row + at, rows, width, line);
+            for (size_t b = 0; b < width; b += s->factor) {
+                size_t cols = cell_cols(s, at + b);
+                double cells = (double)(rows * cols), sum = (double)sum_cell(line + b, cols);
+
+                fill_cell(line + b, cols, (float)((scale * (double)*want++ - sum / cells) / (1.0 + lambda * cells)));
+            }
             for (size_t a = 0; a < rows; a++)
-                for (size_t b = 0; b < cols; b++)
-                    sum += at[a * s->w + left + b];
-            v = (float)((scale * (double)y[k * s->cw + j] - (double)sum / cells) / (1.0 + lambda * cells));
-            for (size_t a = 0; a < rows; a++)
-                for (size_t b = 0; b < cols; b++)
-                    at[a * s->w + left + b] += v;
+                for (size_t b = 0; b < width; b++)
+                    row[a * s->w + at + b] += line[b];
         }
     }
 }
@@ -119,7 +159,7 @@ static void gram_solve(const pjd_operator *op, float *r, double lambda, float *w
         size_t rows = cell_rows(s, k % s->ch);
 
         for (size_t j = 0; j < s->cw; j++) {
-            size_t left = j * s->factor, cols = left + s->factor <= s->w ? s->factor : s->w - left;
+            size_t left = j * s->factor, cols = cell_cols(s, left);
             double cells = (double)(rows * cols);
 
             r[k * s->cw + j] *= (float)(cells / (1.0 + lambda * cells));

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Transforms against their definitions in float64, for smooth sizes, primes and everything between. */
-#include "operators/fft.h"
+#include "operators/fft_loops.h"
 #include "battery.h"
 
 /* Relative to the largest coefficient; float32 with a few roundings a stage, twice that for Bluestein. */
@@ -187,11 +187,47 @@ static void test_cosine(void **state)
     }
 }
 
+/* Every table gives the bytes of the first, over whole and partial blocks; the twiddles may be any numbers. */
+static void test_tables(void **state)
+{
+    enum { N = 2 * 3 * 4 * 5, E = PJD_FFT_ELEMENT, ROWS = 29, GROUPS = N / 2 / PJD_FFT_LANES + 1, COUNT = 7 };
+    pjd_fft_radices r = {N, 4, {4, 2, 3, 5}, floats(2 * N)};
+    float *z = floats(N * E), *t = floats(2 * N), *out[2];
+    size_t s = GROUPS * ROWS * E;
+
+    test_random(r.twiddle, 2 * N, 1);
+    test_random(z, N * E, 2);
+    test_random(t, 2 * N, 3);
+    for (size_t i = 0; pjd_fft_loops_at(i); i++) {
+        const pjd_fft_loops *l = pjd_fft_loops_at(i);
+        float *o = calloc(COUNT * N * E + s, sizeof *o), *x = o + 6 * N * E;
+
+        out[i > 0] = o;
+        l->stages(&r, true, z, o, o + N * E);
+        l->multiply(z, t, N, true, o + N * E);
+        l->cosine(z, t, N, o + 2 * N * E);
+        l->uncosine(z, t, N, o + 3 * N * E);
+        l->store(z, ROWS, N - 5, false, x, N);
+        l->store(z + E, ROWS - 13, 20, true, x, N);
+        l->load(x, N, ROWS, N - 5, o + 4 * N * E);
+        l->separate(z, N, ROWS, o + COUNT * N * E, ROWS * E);
+        l->combine(o + COUNT * N * E, N, ROWS, ROWS * E, 0.3f, o + 5 * N * E);
+        if (i > 0) {
+            assert_memory_equal(out[0], out[1], (COUNT * N * E + s) * sizeof *o);
+            free(o);
+        }
+    }
+    free(out[0]);
+    free(z);
+    free(t);
+    free(r.twiddle);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_dimension), cmocka_unit_test(test_large_sizes), cmocka_unit_test(test_two_dimensions),
-        cmocka_unit_test(test_windows),       cmocka_unit_test(test_cosine),
+        cmocka_unit_test(test_windows),       cmocka_unit_test(test_cosine),      cmocka_unit_test(test_tables),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
