@@ -21,6 +21,9 @@
 
 #include "solvers/projdiff.h"
 
+/* Loops over more elements than this are worth a team of threads. */
+enum { WORTH_A_TEAM = 1 << 16 };
+
 typedef struct projdiff {
     pjd_solver_run *r;
     const pjd_projdiff_settings *s;
@@ -144,25 +147,30 @@ static void mix_one_level(projdiff *w, double abar)
     memcpy(w->u, x0, w->n * sizeof *x0);
     each_sample(w, w->u, 0);
     if (!(w->v > 0)) {
+#pragma omp parallel for schedule(static) if (w->n > WORTH_A_TEAM)
         for (size_t i = 0; i < w->n; i++)
             w->xt[i] = sa * w->u[i] + sb * w->z[i];
         return;
     }
     /* w->d <- what is not seen of z. */
+#pragma omp parallel for schedule(static) if (w->n > WORTH_A_TEAM)
     for (size_t i = 0; i < w->n; i++)
         w->d[i] = x0[i] + w->z[i];
     each_sample(w, w->d, 0);
+#pragma omp parallel for schedule(static) if (w->n > WORTH_A_TEAM)
     for (size_t i = 0; i < w->n; i++)
         w->d[i] -= w->u[i];
     if (abar <= a) {
         float q = (float)sqrt(1 - abar / a);
 
+#pragma omp parallel for schedule(static) if (w->n > WORTH_A_TEAM)
         for (size_t i = 0; i < w->n; i++)
             w->xt[i] = sa * w->u[i] + sb * w->d[i] + q * (w->z[i] - w->d[i]);
     } else {
         double k = (1 - abar) / (abar * w->v);
         float p = sa * (float)k, q = sb * (float)sqrt(1 - k);
 
+#pragma omp parallel for schedule(static) if (w->n > WORTH_A_TEAM)
         for (size_t i = 0; i < w->n; i++)
             w->xt[i] = sa * x0[i] + sb * w->d[i] + p * (w->u[i] - x0[i]) + q * (w->z[i] - w->d[i]);
     }
@@ -187,6 +195,7 @@ static void mix_search(projdiff *w, double abar)
         else
             pjd_operator_project(op, w->u + s * op->nx, w->r->y, 1, w->work);
     }
+#pragma omp parallel for schedule(static) if (w->n > WORTH_A_TEAM)
     for (size_t i = 0; i < w->n; i++)
         w->xt[i] = sa * (w->r->x0[i] + p * (w->u[i] - w->r->x0[i])) + q * w->z[i];
 }
@@ -202,11 +211,13 @@ static pjd_status mix_nonlinear(projdiff *w, double abar)
     memcpy(w->u, w->r->x0, w->n * sizeof *w->u);
     if (a < 1) {
         st = pjd_noise_normal(w->r->noise, w->u, w->n, w->r->err);
+#pragma omp parallel for schedule(static) if (w->n > WORTH_A_TEAM)
         for (size_t i = 0; i < w->n; i++)
             w->u[i] = p * w->r->x0[i] + q * w->u[i];
     }
     for (size_t s = 0; s < w->r->samples; s++)
         pjd_operator_project(op, w->u + s * op->nx, w->r->y, a, w->work);
+#pragma omp parallel for schedule(static) if (w->n > WORTH_A_TEAM)
     for (size_t i = 0; i < w->n; i++)
         w->xt[i] = sa * w->u[i] + sb * w->z[i];
     return st;
@@ -223,6 +234,7 @@ static void mix_spectral(projdiff *w, double abar)
         const float *z = w->z + k * op->nx;
 
         op->v->to_spectral(op, w->r->x0 + k * op->nx, c, w->work);
+#pragma omp parallel for schedule(static) if (op->nx > WORTH_A_TEAM)
         for (size_t i = 0; i < op->nx; i++) {
             double s = op->singular[i], v = sigma * sigma / (s * s);
 
@@ -247,6 +259,7 @@ static void mix_proximal(projdiff *w, double abar)
 
     memcpy(w->u, w->r->x0, w->n * sizeof *w->u);
     each_sample(w, w->u, sigma2 / (w->s->prior_gain * tau2));
+#pragma omp parallel for schedule(static) if (w->n > WORTH_A_TEAM)
     for (size_t i = 0; i < w->n; i++)
         w->xt[i] = sa * w->u[i] + sb * w->z[i];
 }
@@ -258,9 +271,11 @@ static void gradient_step(projdiff *w, double lr)
     float *x0 = w->r->x0, beta = (float)w->r->opt->momentum, f = (float)lr;
 
     if (!w->m) {
+#pragma omp parallel for schedule(static) if (w->n > WORTH_A_TEAM)
         for (size_t i = 0; i < w->n; i++)
             x0[i] += f * (w->d[i] - x0[i]);
     } else {
+#pragma omp parallel for schedule(static) if (w->n > WORTH_A_TEAM)
         for (size_t i = 0; i < w->n; i++) {
             float g = w->d[i] - x0[i];
 
@@ -338,6 +353,7 @@ static pjd_status start(projdiff *w)
     st = draw(w);
     if (st != PJD_OK)
         return st;
+#pragma omp parallel for schedule(static) if (w->n > WORTH_A_TEAM)
     for (size_t i = 0; i < w->n; i++)
         w->xt[i] = scale * w->z[i];
     return pjd_solver_denoise(w->r, 0, w->xt, w->t[0], w->r->x0);
