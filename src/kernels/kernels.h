@@ -62,6 +62,9 @@ typedef struct pjd_kernels {
     void (*wino4_output)(size_t n, const float *p, size_t stride, const pjd_wino_out *o);
     void (*wino2_input)(size_t c, const float *const *src, float *v, size_t stride);
     void (*wino2_output)(size_t n, const float *p, size_t stride, const pjd_wino_out *o);
+    /* The same in one dimension, F(4, 3): 6 inputs src[], a row of 4 outputs. */
+    void (*line4_input)(size_t c, const float *const *src, float *v, size_t stride);
+    void (*line4_output)(size_t n, const float *p, size_t stride, const pjd_wino_out *o);
 } pjd_kernels;
 
 extern const pjd_kernels pjd_kernels_c;
@@ -84,6 +87,8 @@ void pjd_pack_weight(size_t nr, size_t n, size_t c, size_t taps, const float *w,
 /* w [n, c, 3, 3] transformed for F(m x m, 3 x 3): panels of nr columns one after the other (panel p starts at
    p nr c (m + 2)^2), each with the rows (xi, channel). */
 void pjd_wino_weight(size_t m, size_t nr, size_t n, size_t c, const float *w, float *packed);
+/* w [n, c, 3] transformed for F(4, 3): likewise, 6 points. */
+void pjd_wino_line_weight(size_t nr, size_t n, size_t c, const float *w, float *packed);
 /* Panels of the transpose of rows: b[k][j] = x[j * ldx + k], j < n, k < kc (keys of an attention). */
 void pjd_pack_transposed(size_t nr, size_t n, size_t kc, const float *x, size_t ldx, float *packed);
 /* Panels of rows as they are: b[k][j] = x[k * ldx + j], j < n, k < kc (values of an attention). */

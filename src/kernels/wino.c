@@ -82,3 +82,24 @@ void pjd_wino_weight(size_t m, size_t nr, size_t n, size_t c, const float *w, fl
                 some_columns(side, g, c, k, j, cols, width, w + n0 * c * 9, packed + n0 * c * side * side);
     }
 }
+
+void pjd_wino_line_weight(size_t nr, size_t n, size_t c, const float *w, float *packed)
+{
+    double g[6][3];
+
+    rows4(g);
+    for (size_t n0 = 0; n0 < n; n0 += nr) {
+        size_t cols = n - n0 < nr ? n - n0 : nr, width = pjd_panel_width(nr, cols);
+
+        for (size_t k = 0; k < c; k++)
+            for (size_t j = 0; j < width; j++) {
+                const float *t = w + ((n0 + j) * c + k) * 3;
+
+                for (size_t x = 0; x < 6; x++)
+                    packed[n0 * c * 6 + (x * c + k) * width + j] = j < cols ? (float)(g[x][0] * (double)t[0] +
+                                                                                      g[x][1] * (double)t[1] +
+                                                                                      g[x][2] * (double)t[2])
+                                                                            : 0.0f;
+            }
+    }
+}

@@ -110,8 +110,9 @@ W_INLINE void wino2_in_lanes(const float *const *src, size_t k, const bool whole
     }
 }
 
-/* Bias, residual, activation and store of an m x m block of outputs y[i * m + j]. */
-W_INLINE void wino_store(const size_t m, const WV *y, const pjd_wino_out *o, size_t k, const bool whole, size_t n)
+/* Bias, residual, activation and store of a rows x m block of outputs y[i * m + j]. */
+W_INLINE void wino_store(const size_t rows, const size_t m, const WV *y, const pjd_wino_out *o, size_t k,
+                         const bool whole, size_t n)
 {
     WV bias = W_SET(0.0f);
 
@@ -119,7 +120,7 @@ W_INLINE void wino_store(const size_t m, const WV *y, const pjd_wino_out *o, siz
         bias = whole ? W_LOAD(o->bias + k) : W_LOADN(o->bias + k, n);
     if (o->bias2)
         bias = W_ADD(bias, whole ? W_LOAD(o->bias2 + k) : W_LOADN(o->bias2 + k, n));
-    for (size_t i = 0; i < m && i < o->h; i++)
+    for (size_t i = 0; i < rows && i < o->h; i++)
         for (size_t j = 0; j < m && j < o->w; j++) {
             size_t at = i * o->ld_y + j * o->ld_x + k;
             WV s = W_ADD(y[i * m + j], bias);
@@ -152,7 +153,7 @@ W_INLINE void wino4_out_lanes(const float *p, size_t stride, size_t k, const boo
 
         wino4_out1(d[0], d[1], d[2], d[3], d[4], d[5], y + 4 * i, 1);
     }
-    wino_store(4, y, o, k, whole, n);
+    wino_store(4, 4, y, o, k, whole, n);
 }
 
 W_INLINE void wino2_out_lanes(const float *p, size_t stride, size_t k, const bool whole, size_t n,
@@ -169,7 +170,54 @@ W_INLINE void wino2_out_lanes(const float *p, size_t stride, size_t k, const boo
     }
     for (size_t i = 0; i < 2; i++)
         wino2_out1(t[4 * i], t[4 * i + 1], t[4 * i + 2], t[4 * i + 3], y + 2 * i, 1);
-    wino_store(2, y, o, k, whole, n);
+    wino_store(2, 2, y, o, k, whole, n);
+}
+
+/* One row of tiles: F(4, 3). */
+W_INLINE void line4_in_lanes(const float *const *src, size_t k, const bool whole, size_t n, float *v, size_t stride)
+{
+    WV d[6], r[6];
+
+    for (size_t j = 0; j < 6; j++)
+        d[j] = whole ? W_LOAD(src[j] + k) : W_LOADN(src[j] + k, n);
+    wino4_in1(d[0], d[1], d[2], d[3], d[4], d[5], r, 1);
+    for (size_t j = 0; j < 6; j++) {
+        if (whole)
+            W_STORE(v + j * stride + k, r[j]);
+        else
+            W_STOREN(v + j * stride + k, n, r[j]);
+    }
+}
+
+W_INLINE void line4_out_lanes(const float *p, size_t stride, size_t k, const bool whole, size_t n,
+                              const pjd_wino_out *o)
+{
+    WV d[6], y[4];
+
+    for (size_t j = 0; j < 6; j++)
+        d[j] = whole ? W_LOAD(p + j * stride + k) : W_LOADN(p + j * stride + k, n);
+    wino4_out1(d[0], d[1], d[2], d[3], d[4], d[5], y, 1);
+    wino_store(1, 4, y, o, k, whole, n);
+}
+
+static void line4_input(size_t c, const float *const *src, float *v, size_t stride)
+{
+    size_t k = 0;
+
+    for (; k + WL <= c; k += WL)
+        line4_in_lanes(src, k, true, WL, v, stride);
+    if (k < c)
+        line4_in_lanes(src, k, false, c - k, v, stride);
+}
+
+static void line4_output(size_t n, const float *p, size_t stride, const pjd_wino_out *o)
+{
+    size_t k = 0;
+
+    for (; k + WL <= n; k += WL)
+        line4_out_lanes(p, stride, k, true, WL, o);
+    if (k < n)
+        line4_out_lanes(p, stride, k, false, n - k, o);
 }
 
 static void wino4_input(size_t c, const float *const *src, float *v, size_t stride)

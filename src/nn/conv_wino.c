@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * 3x3 convolution of stride 1 by Winograd's F(4x4, 3x3) or F(2x2, 3x3): 4 or 2.25 times fewer products than the direct sum.
+ * 1x3, of one-dimensional networks, by F(4, 3): 2 times fewer; its tiles are one row high.
  *
  * Two schedules give the same bytes. "Fused": a task transforms a block of tiles, multiplies and transforms back while the
  * block is in its core's cache; the weights pass once a block. "Staged": for layers whose weights are too large for that,
@@ -20,7 +21,9 @@
 typedef struct wino_priv {
     nn_conv_head head;
     size_t m;      /* outputs a side of a tile */
-    size_t points; /* (m + 2)^2 */
+    size_t rows;   /* of outputs: m, or 1 */
+    size_t high;   /* of inputs: m + 2, or 1 */
+    size_t points; /* high (m + 2) */
     float *weight, *bias, *zeros;
     size_t tiles_x, tiles; /* of an item */
     bool staged;
@@ -33,15 +36,32 @@ typedef struct wino_priv {
     size_t n_room;             /* floats of their normalised inputs; 0 without NN_AFFINE */
 } wino_priv;
 
+static bool fits_any(const nn_conv_case *c)
+{
+    return c->r->kw == 3 && c->r->stride_h == 1 && c->r->stride_w == 1 && c->opt.precision != PJD_PRECISION_EXACT &&
+           c->opt.backend != PJD_BACKEND_C && c->out.w >= 2;
+}
+
 static bool fits(const nn_conv_case *c)
 {
-    return c->r->kh == 3 && c->r->kw == 3 && c->r->stride_h == 1 && c->r->stride_w == 1 &&
-           c->opt.precision != PJD_PRECISION_EXACT && c->opt.backend != PJD_BACKEND_C && c->out.h >= 2 && c->out.w >= 2;
+    return c->r->kh == 3 && c->out.h >= 2 && fits_any(c);
+}
+
+static bool fits_line(const nn_conv_case *c)
+{
+    return c->r->kh == 1 && c->r->pad_top == 0 && c->out.h == c->in.h && !c->r->up && fits_any(c);
+}
+
+static bool is_line(const nn_conv_case *c)
+{
+    return c->r->kh == 1;
 }
 
 static size_t tiles_of(const nn_conv_case *c, size_t m)
 {
-    return ((c->out.h + m - 1) / m) * ((c->out.w + m - 1) / m);
+    size_t rows = is_line(c) ? 1 : m;
+
+    return ((c->out.h + rows - 1) / rows) * ((c->out.w + m - 1) / m);
 }
 
 /*
@@ -50,7 +70,7 @@ static size_t tiles_of(const nn_conv_case *c, size_t m)
  */
 static double wino_cost(const nn_conv_case *c, size_t m)
 {
-    double t = (double)tiles_of(c, m), points = (double)((m + 2) * (m + 2));
+    double t = (double)tiles_of(c, m), points = (double)((is_line(c) ? 1 : m + 2) * (m + 2));
     double n = (double)((c->out.c + 15) / 16 * 16), k = (double)c->in.c;
 
     return t * points * (k * n + 8.0 * k + 7.0 * n) + 30.0 * points * k * n;
@@ -73,7 +93,9 @@ static bool layout(const nn_conv_case *c, size_t m, wino_priv *w)
            all;
 
     w->m = m;
-    w->points = (m + 2) * (m + 2);
+    w->rows = is_line(c) ? 1 : m;
+    w->high = is_line(c) ? 1 : m + 2;
+    w->points = w->high * (m + 2);
     w->tiles_x = (c->out.w + m - 1) / m;
     w->tiles = tiles_of(c, m);
     w->panels = (c->out.c + nr - 1) / nr;
@@ -95,7 +117,7 @@ static bool layout(const nn_conv_case *c, size_t m, wino_priv *w)
     w->p_stride = w->block * width + 16;
     w->p_room = w->points * w->p_stride;
     w->run = w->staged ? STAGED_RUN : w->block;
-    w->n_room = c->r->in[NN_AFFINE] == PJD_NN_NONE ? 0 : (m + 2) * (m * w->run + 2) * c->in.c / 16 * 16 + 16;
+    w->n_room = c->r->in[NN_AFFINE] == PJD_NN_NONE ? 0 : w->high * (m * w->run + 2) * c->in.c / 16 * 16 + 16;
     return pjd_mul(w->points, w->v_stride, &w->v_room);
 }
 
@@ -131,7 +153,10 @@ static void pack_task(void *ctx, size_t panel, int thread)
     size_t nr = j->c->kernels->nr, n0 = panel * nr, n = j->c->out.c - n0 < nr ? j->c->out.c - n0 : nr, ic = j->c->in.c;
 
     (void)thread;
-    pjd_wino_weight(j->w->m, nr, n, ic, j->c->r->weight + n0 * ic * 9, j->w->weight + n0 * ic * j->w->points);
+    if (j->w->rows == 1)
+        pjd_wino_line_weight(nr, n, ic, j->c->r->weight + n0 * ic * 3, j->w->weight + n0 * ic * j->w->points);
+    else
+        pjd_wino_weight(j->w->m, nr, n, ic, j->c->r->weight + n0 * ic * 9, j->w->weight + n0 * ic * j->w->points);
 }
 
 static pjd_status prepare(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, const nn_conv_way *way, size_t m,
@@ -161,6 +186,11 @@ static pjd_status prepare(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, con
 static pjd_status prepare4(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, pjd_error *err)
 {
     return prepare(p, s, c, &pjd_nn_conv_wino4, 4, err);
+}
+
+static pjd_status prepare_line(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, pjd_error *err)
+{
+    return prepare(p, s, c, &pjd_nn_conv_line4, 4, err);
 }
 
 static pjd_status prepare2(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, pjd_error *err)
@@ -196,7 +226,7 @@ static tile_at place(const wino_priv *w, size_t tile)
 {
     size_t item = tile / w->tiles, q = tile - item * w->tiles, row = q / w->tiles_x;
 
-    return (tile_at){item, row * w->m, (q - row * w->tiles_x) * w->m};
+    return (tile_at){item, row * w->rows, (q - row * w->tiles_x) * w->m};
 }
 
 static void next_tile(const wino_priv *w, tile_at *t)
@@ -205,8 +235,8 @@ static void next_tile(const wino_priv *w, tile_at *t)
     if (t->x < w->tiles_x * w->m)
         return;
     t->x = 0;
-    t->y += w->m;
-    if (t->y < w->tiles / w->tiles_x * w->m)
+    t->y += w->rows;
+    if (t->y < w->tiles / w->tiles_x * w->rows)
         return;
     t->y = 0;
     t->item++;
@@ -223,20 +253,21 @@ static void point(const wino_job *j, const tile_at *t, const window *g, const fl
 {
     const nn_tensor *x = &j->s->in[NN_X];
     const nn_rec *r = &j->s->rec;
-    size_t side = j->w->m + 2, y0 = t->y - r->pad_top, x0 = t->x - r->pad_left; /* may wrap below 0 */
+    size_t side = j->w->m + 2, high = j->w->high, y0 = t->y - r->pad_top,
+           x0 = t->x - r->pad_left; /* may wrap below 0 */
     size_t h = x->s.h << r->up, w = x->s.w << r->up, column[6];
 
-    if (!r->up && y0 < h && x0 < w && h - y0 >= side && w - x0 >= side) {
+    if (!r->up && y0 < h && x0 < w && h - y0 >= high && w - x0 >= side) {
         const float *row = g->p + (y0 - g->y) * g->ld_y + (x0 - g->x) * g->ld_x;
 
-        for (size_t a = 0; a < side; a++, row += g->ld_y)
+        for (size_t a = 0; a < high; a++, row += g->ld_y)
             for (size_t b = 0; b < side; b++)
                 *src++ = row + b * g->ld_x;
         return;
     }
     for (size_t b = 0; b < side; b++)
         column[b] = x0 + b < w ? (((x0 + b) >> r->up) - g->x) * g->ld_x : SIZE_MAX;
-    for (size_t a = 0; a < side; a++) {
+    for (size_t a = 0; a < high; a++) {
         bool inside = y0 + a < h;
         const float *row = g->p + (inside ? (((y0 + a) >> r->up) - g->y) * g->ld_y : 0);
 
@@ -245,11 +276,13 @@ static void point(const wino_job *j, const tile_at *t, const window *g, const fl
     }
 }
 
-/* First and one past the last source position of n outputs from `at` on, with their border, along an axis of `size`. */
-static void reach(size_t at, size_t n, size_t pad, size_t up, size_t size, size_t *from, size_t *to)
+/* First and one past the last source position of n outputs of `taps` from `at` on, along an axis of `size`. */
+static void reach(size_t at, size_t n, size_t taps, size_t pad, size_t up, size_t size, size_t *from, size_t *to)
 {
+    size_t last = at + n + taps - 2;
+
     *from = at < pad ? 0 : (at - pad) >> up;
-    *to = at + n + 1 < pad ? 0 : ((at + n + 1 - pad) >> up) + 1;
+    *to = last < pad ? 0 : ((last - pad) >> up) + 1;
     *to = *to < size ? *to : size;
     *from = *from < *to ? *from : *to;
 }
@@ -262,8 +295,8 @@ static window normalise(const wino_job *j, const tile_at *t, size_t n, float *no
     size_t c = x->s.c, ldc = pjd_nn_padded(c), y0, y1, x0, x1, at = 0;
     const float *mean = j->s->in[NN_AFFINE].seg[0].p + t->item * 3 * ldc;
 
-    reach(t->y, j->w->m, r->pad_top, r->up, x->s.h, &y0, &y1);
-    reach(t->x, n * j->w->m, r->pad_left, r->up, x->s.w, &x0, &x1);
+    reach(t->y, j->w->rows, r->kh, r->pad_top, r->up, x->s.h, &y0, &y1);
+    reach(t->x, n * j->w->m, r->kw, r->pad_left, r->up, x->s.w, &x0, &x1);
     for (size_t i = 0; i < x->segs; i++) {
         const struct nn_seg *g = &x->seg[i];
 
@@ -278,12 +311,15 @@ static window normalise(const wino_job *j, const tile_at *t, size_t n, float *no
 
 static void transform(const wino_job *j, tile_at t, size_t n, const window *g, float *v)
 {
+    const pjd_kernels *k = j->p->kernels;
+    void (*input)(size_t, const float *const *, float *, size_t) = j->w->rows == 1 ? k->line4_input
+                                                                   : j->w->m == 4  ? k->wino4_input
+                                                                                   : k->wino2_input;
     const float *src[36];
 
     for (size_t i = 0; i < n; i++, t.x += j->w->m) {
         point(j, &t, g, src);
-        (j->w->m == 4 ? j->p->kernels->wino4_input : j->p->kernels->wino2_input)(g->c, src, v + i * j->s->in[NN_X].s.c,
-                                                                                 j->w->v_stride);
+        input(g->c, src, v + i * j->s->in[NN_X].s.c, j->w->v_stride);
     }
 }
 
@@ -330,7 +366,9 @@ static void tile_out(const wino_job *j, const tile_at *t, size_t n0, size_t cols
                       .add = res->segs ? res->seg[0].p + at : NULL,
                       .act = (pjd_kact)s->rec.act};
 
-    (j->w->m == 4 ? k->wino4_output : k->wino2_output)(cols, products, j->w->p_stride, &o);
+    (j->w->rows == 1 ? k->line4_output
+     : j->w->m == 4  ? k->wino4_output
+                     : k->wino2_output)(cols, products, j->w->p_stride, &o);
 }
 
 /* Ask for the lines of n floats at p. */
@@ -353,8 +391,8 @@ static void fetch_inputs(const wino_job *j, size_t ahead)
     if (ahead >= j->p->batch * j->w->tiles)
         return;
     t = place(j->w, ahead);
-    reach(t.y, m, j->s->rec.pad_top, up, x->s.h, &y0, &y1);
-    reach(t.x + 2, m - 2, j->s->rec.pad_left, up, x->s.w, &x0, &x1);
+    reach(t.y, j->w->rows, j->s->rec.kh, j->s->rec.pad_top, up, x->s.h, &y0, &y1);
+    reach(t.x + 2, m - 2, j->s->rec.kw, j->s->rec.pad_left, up, x->s.w, &x0, &x1);
     for (size_t i = 0; i < x->segs; i++)
         for (size_t a = y0; a < y1 && x0 < x1; a++)
             fetch(x->seg[i].p + ((t.item * x->s.h + a) * x->s.w + x0) * x->seg[i].ld, (x1 - x0) * x->seg[i].ld);
@@ -366,7 +404,7 @@ static void fetch_outputs(const wino_job *j, size_t tile, size_t n0, size_t cols
     const struct nn_seg *g = s->in[NN_RESIDUAL].segs ? &s->in[NN_RESIDUAL].seg[0] : &s->out.seg[0];
     tile_at t = place(j->w, tile);
 
-    for (size_t a = t.y; a < t.y + j->w->m && a < s->out.s.h; a++)
+    for (size_t a = t.y; a < t.y + j->w->rows && a < s->out.s.h; a++)
         for (size_t b = t.x; b < t.x + j->w->m && b < s->out.s.w; b++)
             fetch(g->p + ((t.item * s->out.s.h + a) * s->out.s.w + b) * g->ld + n0, cols);
 }
@@ -468,3 +506,11 @@ const nn_conv_way pjd_nn_conv_wino4 = {.name = "wino4",
                                        .clear = clear};
 const nn_conv_way pjd_nn_conv_wino2 = {
     .name = "wino2", .can = fits, .cost = cost2, .scratch = scratch2, .prepare = prepare2, .run = run, .clear = clear};
+const nn_conv_way pjd_nn_conv_line4 = {.name = "line4",
+                                       .affine = true,
+                                       .can = fits_line,
+                                       .cost = cost4,
+                                       .scratch = scratch4,
+                                       .prepare = prepare_line,
+                                       .run = run,
+                                       .clear = clear};

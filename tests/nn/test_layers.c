@@ -24,6 +24,9 @@ static const mode modes[] = {
     {"c", "wino2", TOLERANCE},
     {"avx2", "wino2", TOLERANCE},
     {"avx512", "wino2", TOLERANCE},
+    {"c", "line4", 2 * TOLERANCE},
+    {"avx2", "line4", 2 * TOLERANCE},
+    {"avx512", "line4", 2 * TOLERANCE},
     {"avx512", "onednn", TOLERANCE},
     {"c", "onednn", TOLERANCE},
 };
@@ -173,6 +176,14 @@ static void test_conv_kinds(void **state)
     try_conv(1, 32, 5, 7, up, true, true);
     try_conv(2, 3, 1, 1, up, false, false);
     try_conv(2, 6, 1, 64, line, true, false);
+    for (size_t w = 2; w < 40; w += w < 8 ? 1 : 9) {
+        pjd_nn_conv three = {.out = 70, .kh = 1, .kw = 3, .stride = 1, .pad_left = 1, .pad_right = 1};
+
+        try_conv(1 + w % 2, 33, 1, w, three, true, w % 3 == 0);
+        three.out = 3;
+        three.pad_right = 0;
+        try_conv(1, 4, 3, w, three, false, w % 3 == 1);
+    }
     try_conv(1, 400, 5, 6, wide, true, true); /* weights of more than one pass */
     try_conv(1, 130, 33, 21, wide, false, false);
     /* enough tiles for both schedules of Winograd */
