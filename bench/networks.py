@@ -223,6 +223,103 @@ class Ddpm(Held):
         return self.conv_out(F.silu(self.norm_out(h)))
 
 
+# ---- audio-diffusion-pytorch's UNet1d in the layout of multi-source-diffusion-models, at its real size
+
+
+class ChannelNorm(nn.Module):
+    """Over the channels of [n, l, c] (shape [c]) or of [n, c, l] (shape [1, c, 1]); a gain and no offset."""
+
+    def __init__(self, shape):
+        super().__init__()
+        self.g, self.axis = nn.Parameter(torch.ones(shape)), -1 if len(shape) == 1 else 1
+
+    def forward(self, x):
+        return (x - x.mean(self.axis, True)) * (x.var(self.axis, unbiased=False, keepdim=True) + 1e-5).rsqrt() * self.g
+
+
+class AudioAttention(Held):
+    """[n, c, l]: 8 heads of 128."""
+
+    def __init__(self, c, heads=8, dim=128):
+        super().__init__()
+        self.heads, e = heads, heads * dim
+        self.norm, self.to_q = ChannelNorm([c]), nn.Linear(c, e, bias=False)
+        self.to_kv = nn.Linear(c, 2 * e, bias=False)
+        self.out, self.out_norm = self.put("attention.to_out.0", nn.Linear(e, c, bias=False)), self.put("attention.to_out.1", ChannelNorm([c]))
+
+    def forward(self, x):
+        y = self.norm(x.transpose(1, 2))
+        n, l, _ = y.shape
+        q, k, v = (a.reshape(n, l, self.heads, -1).transpose(1, 2) for a in (self.to_q(y), *self.to_kv(y).chunk(2, -1)))
+        a = torch.softmax(q @ k.transpose(2, 3) / math.sqrt(q.shape[-1]), -1) @ v
+        return self.out_norm(self.out(a.transpose(1, 2).reshape(n, l, -1))).transpose(1, 2)
+
+
+class AudioTransformer(Held):
+    def __init__(self, c):
+        super().__init__()
+        self.attend = self.put("attention.fn", AudioAttention(c))
+        self.n1, self.c1 = self.put("feed_forward.0", ChannelNorm([1, c, 1])), self.put("feed_forward.1", nn.Conv1d(c, 2 * c, 1, bias=False))
+        self.n2, self.c2 = self.put("feed_forward.3", ChannelNorm([1, 2 * c, 1])), self.put("feed_forward.4", nn.Conv1d(2 * c, c, 1, bias=False))
+
+    def forward(self, x):
+        x = self.attend(x) + x
+        return self.c2(self.n2(F.gelu(self.c1(self.n1(x))))) + x
+
+
+class Audio(Held):
+    options = ""
+
+    def __init__(self, ch=256, patch=16, mult=(1, 2, 4, 4, 4, 4, 4), factors=(4, 4, 4, 2, 2, 2), blocks=2, first_attention=3, stems=4):
+        super().__init__()
+        sys.path.insert(0, os.path.join(ROOT, "training", "music"))
+        from model import Block
+        e, self.patch, c = 4 * ch, patch, [ch * m for m in mult]
+        self.f = self.put("to_time.0.0", Held())
+        self.f.weights = nn.Parameter(torch.zeros(ch // 2))
+        self.time = self.put("to_time.0.1", nn.Linear(ch + 1, e))
+        self.map0, self.map2 = self.put("to_mapping.0", nn.Linear(e, e)), self.put("to_mapping.2", nn.Linear(e, e))
+        self.inlet = self.put("to_in.module_list.0.block", Block(stems, ch // patch, e, stems))
+        self.outlet = self.put("to_out.module_list.0.block", Block(ch // patch, stems, e, stems))
+        self.down, self.up = [], []
+        for i, f in enumerate(factors):
+            p, tall = "downsamples.%d." % i, i >= first_attention
+            self.down.append((self.put(p + "downsample", nn.Conv1d(c[i], c[i + 1], 2 * f + 1, f, f)),
+                              [self.put(p + "blocks.%d" % j, Block(c[i + 1], c[i + 1], e, 8)) for j in range(blocks)],
+                              self.put(p + "transformer", AudioTransformer(c[i + 1])) if tall else None))
+        self.pre, self.post = (self.put("bottleneck.%s_block" % k, Block(c[-1], c[-1], e, 8)) for k in ("pre", "post"))
+        self.middle = self.put("bottleneck.attention.fn", AudioAttention(c[-1]))
+        for k, i in enumerate(reversed(range(len(factors)))):
+            p, f, tall = "upsamples.%d." % k, factors[i], i >= first_attention
+            self.up.append(([self.put(p + "blocks.%d" % j, Block(2 * c[i + 1], c[i + 1], e, 8)) for j in range(blocks + tall)],
+                            self.put(p + "transformer", AudioTransformer(c[i + 1])) if tall else None,
+                            self.put(p + "upsample", nn.ConvTranspose1d(c[i + 1], c[i], 2 * f, f, f // 2 + f % 2, f % 2))))
+
+    def forward(self, x, t):
+        phi = 2 * math.pi * t[:, None] * self.f.weights
+        m = F.gelu(self.time(torch.cat([t[:, None], phi.sin(), phi.cos()], 1)))
+        m = F.gelu(self.map2(F.gelu(self.map0(m))))
+        n, _, length = x.shape
+        h = self.inlet(x, m)
+        h = h.reshape(n, -1, length // self.patch, self.patch).transpose(2, 3).reshape(n, -1, length // self.patch)
+        first, skips = h, []
+        for down, blocks, transformer in self.down:
+            h = down(h)
+            for b in blocks:
+                h = b(h, m)
+                skips.append(h)
+            if transformer is not None:
+                h = transformer(h)
+                skips.append(h)
+        h = self.post(self.middle(self.pre(h, m)), m)
+        for blocks, transformer, up in self.up:
+            for b in blocks:
+                h = b(torch.cat([h, skips.pop() * 2 ** -0.5], 1), m)
+            h = up(transformer(h) if transformer is not None else h)
+        h = (h + first).reshape(n, -1, self.patch, length // self.patch).transpose(2, 3).reshape(n, -1, length)
+        return self.outlet(h, m)
+
+
 def photo():
     sys.path.insert(0, os.path.join(ROOT, "training"))
     import train_photo
@@ -238,7 +335,9 @@ NETWORKS = {  # name: title, maker
     "ffhq": ("FFHQ-256 layout", lambda: Guided(128, 1, (16,))),
     "celeba": ("CelebA-HQ-256 layout", Ddpm),
     "imagenet": ("ImageNet-256 layout", lambda: Guided(256, 2, (8, 16, 32))),
+    "audio": ("MSDM layout (1-D), 262144 samples", Audio),
 }
+OPTIONS = {"ffhq": Guided.options, "imagenet": Guided.options}
 
 
 def make(name, weights=None):
@@ -255,4 +354,6 @@ def make(name, weights=None):
             for m in net.modules():
                 if isinstance(m, nn.GroupNorm):
                     m.weight.add_(1)
+                if isinstance(m, ChannelNorm):
+                    m.g.copy_(1 + 0.1 * m.g / m.g.abs().max())
     return net.eval()

@@ -14,6 +14,7 @@ kind, network, weights, batch, threads, source, target = sys.argv[1:]
 batch, threads = int(batch), int(threads)
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import numpy as np
+import sizes
 
 
 def peak():
@@ -27,7 +28,7 @@ def with_torch():
     torch.set_num_threads(threads)
     torch.set_grad_enabled(False)
     net = networks.make(network, weights)
-    t = torch.full((batch,), 37.0)
+    t = torch.full((batch,), sizes.time(network))
     x = torch.from_numpy(shaped())
     run = torch.compile(net) if kind == "compile" else net
     return lambda: run(x, t).numpy()
@@ -38,7 +39,7 @@ def with_onnxruntime():
     o = ort.SessionOptions()
     o.intra_op_num_threads = threads
     s = ort.InferenceSession(weights, o, providers=["CPUExecutionProvider"])
-    feed = {"x": shaped(), "t": np.full(batch, 37, np.float32)}
+    feed = {"x": shaped(), "t": np.full(batch, sizes.time(network), np.float32)}
     return lambda: s.run(None, feed)[0]
 
 
@@ -47,15 +48,13 @@ def with_openvino():
     # float32 as the others: OpenVINO picks bfloat16 by itself where the processor has it
     c = ov.Core().compile_model(weights, "CPU", {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32",
                                                 "PERFORMANCE_HINT": "LATENCY"})
-    feed = [shaped(), np.full(batch, 37, np.float32)]
+    feed = [shaped(), np.full(batch, sizes.time(network), np.float32)]
     r = c.create_infer_request()
     return lambda: r.infer(feed)[c.output(0)]
 
 
 def shaped():
-    import sizes
-    h, w = sizes.SIZES[network]
-    return np.fromfile(source, np.float32).reshape(batch, 3, h, w)
+    return np.fromfile(source, np.float32).reshape(sizes.shape(network, batch))
 
 
 run = {"eager": with_torch, "compile": with_torch, "onnxruntime": with_onnxruntime, "openvino": with_openvino}[kind]()
