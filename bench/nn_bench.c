@@ -222,7 +222,7 @@ static void print_layers(layer_time *t, size_t n)
 static double against_exact(pjd_nn_builder *b, pjd_nn_value out, int threads, const float *in, const float *t,
                             const float *y, size_t n)
 {
-    pjd_nn_options opt = {threads, PJD_BACKEND_AUTO, PJD_PRECISION_EXACT};
+    pjd_nn_options opt = {.threads = threads, .precision = PJD_PRECISION_EXACT};
     pjd_nn_plan *p;
     float *z = malloc(n * sizeof *z);
     double d = 0, s = 0;
@@ -254,7 +254,7 @@ typedef struct settings {
 
 static int measure(const settings *s, int threads)
 {
-    pjd_nn_options opt = {threads, s->backend, s->precision};
+    pjd_nn_options opt = {.threads = threads, .backend = s->backend, .precision = s->precision};
     nn_how how = {.kernels = s->table ? pjd_kernels_named(s->table) : NULL};
     pjd_nn_builder *b;
     pjd_nn_plan *p;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Transforms of LANES lines at a time. Sizes with a prime factor above 5 are Bluestein's convolution on a longer line (Van
+ * Transforms of LANES lines at a time, and of single lines by KISS FFT. Sizes with a prime factor above 5 are Bluestein's convolution on a longer line (Van
  * Loan, "Computational Frameworks for the Fast Fourier Transform", 4.2).
  */
 #include "fft.h"
 
+#include <kiss_fft.h>
 #include <math.h>
 #include <string.h>
 
@@ -18,6 +19,8 @@ struct pjd_fft {
     const pjd_fft_loops *loops;
     float *chirp;  /* Bluestein: [n][2], exp(-i pi k^2 / n); else NULL */
     float *filter; /* [r.n][2], transform of the conjugate chirp, divided by r.n */
+    kiss_fft_cfg forward,
+        backward; /* of r.n, for single lines; NULL for n = 1; only read, so that threads share them */
 };
 
 size_t pjd_fft_work(const pjd_fft *f)
@@ -66,6 +69,51 @@ void pjd_fft_backward(const pjd_fft *f, float *z, float *work)
     transform(f, true, z, work);
 }
 
+/* ---- single lines. KISS FFT allocates for a line in place and for a single element, so it is given neither. ---- */
+
+static void kiss(kiss_fft_cfg c, const float *from, float *to)
+{
+    kiss_fft(c, (const kiss_fft_cpx *)(const void *)from, (kiss_fft_cpx *)(void *)to);
+}
+
+/* to = from * c, or * conj(c) where sign is -1; n complex numbers */
+static void multiply(float *to, const float *from, const float *c, size_t n, float sign)
+{
+    for (size_t i = 0; i < n; i++) {
+        float a = from[2 * i], b = from[2 * i + 1], u = c[2 * i], v = sign * c[2 * i + 1];
+
+        to[2 * i] = a * u - b * v;
+        to[2 * i + 1] = a * v + b * u;
+    }
+}
+
+static void chirp_line(const pjd_fft *f, bool backward, const float *from, float *to, float *work)
+{
+    float *a = work, *b = work + 2 * f->r.n, sign = backward ? -1.0f : 1.0f;
+
+    multiply(a, from, f->chirp, f->n, sign);
+    memset(a + 2 * f->n, 0, 2 * (f->r.n - f->n) * sizeof *a);
+    kiss(f->forward, a, b);
+    multiply(b, b, f->filter, f->r.n, sign);
+    kiss(f->backward, b, a);
+    multiply(to, a, f->chirp, f->n, sign);
+}
+
+size_t pjd_fft_line_work(const pjd_fft *f)
+{
+    return f->chirp ? 4 * f->r.n : 0;
+}
+
+void pjd_fft_line(const pjd_fft *f, bool backward, const float *from, float *to, float *work)
+{
+    if (f->chirp)
+        chirp_line(f, backward, from, to, work);
+    else if (f->n == 1)
+        memcpy(to, from, 2 * sizeof *to);
+    else
+        kiss(backward ? f->backward : f->forward, from, to);
+}
+
 /* ---- plans ---- */
 
 size_t pjd_fft_good_size(size_t n)
@@ -89,10 +137,25 @@ void pjd_fft_free(pjd_fft *f)
 {
     if (!f)
         return;
+    pjd_free(f->forward);
+    pjd_free(f->backward);
     pjd_free(f->r.twiddle);
     pjd_free(f->chirp);
     pjd_free(f->filter);
     pjd_free(f);
+}
+
+static pjd_status make_kiss(size_t n, bool backward, kiss_fft_cfg *out, pjd_error *err)
+{
+    size_t bytes = 0;
+    void *block;
+
+    kiss_fft_alloc((int)n, backward, NULL, &bytes);
+    block = pjd_alloc(1, bytes);
+    if (!block)
+        return pjd_error_nomem(err, "fft", bytes);
+    *out = kiss_fft_alloc((int)n, backward, block, &bytes);
+    return PJD_OK;
 }
 
 static pjd_status make_stages(size_t n, pjd_fft_radices *r, pjd_error *err)
@@ -174,6 +237,10 @@ pjd_status pjd_fft_create(size_t n, pjd_fft **out, pjd_error *err)
     good = pjd_fft_good_size(n) == n;
     /* twice the largest has no factor above 5 */
     st = make_stages(good ? n : n > LARGEST / 2 ? (size_t)2 * LARGEST : pjd_fft_good_size(2 * n - 1), &f->r, err);
+    if (st == PJD_OK && n > 1)
+        st = make_kiss(f->r.n, false, &f->forward, err);
+    if (st == PJD_OK && n > 1)
+        st = make_kiss(f->r.n, true, &f->backward, err);
     if (st == PJD_OK && !good)
         st = make_chirp(f, err);
     if (st == PJD_OK)
