@@ -65,7 +65,7 @@ typedef struct pjd_solve_report {
     double sigma_model;       /* sigma in the model's units */
     double residual;          /* sqrt(mean |A x - y|^2) over measurement elements, model units, worst sample */
     size_t restarts;          /* starts of each sample */
-    size_t converged;         /* of all of them, those whose residual is what sigma explains: 1.1 sigma and 1% of y's
+    size_t converged;         /* of all of them, those whose residual is what sigma explains: 1.1 sigma and 0.5% of y's
                                  root mean square */
     double residual_expected; /* what it should be: sigma in model units (0 when noise-free) */
     double seconds;           /* wall time of the whole call */

@@ -113,7 +113,7 @@ static pjd_status keep_best(pjd_solver_run *r, size_t restarts)
         return pjd_error_nomem(r->err, "solver", (op->ny + work) * sizeof *res);
     for (size_t i = 0; i < op->ny; i++)
         power += (double)r->y[i] * r->y[i] / (double)op->ny;
-    limit = 1.1 * r->sigma + 0.01 * sqrt(power);
+    limit = 1.1 * r->sigma + 0.005 * sqrt(power);
     for (size_t s = 0; s < samples; s++) {
         double least = INFINITY;
 
