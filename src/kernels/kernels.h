@@ -65,6 +65,10 @@ typedef struct pjd_kernels {
     /* The same in one dimension, F(4, 3): 6 inputs src[], a row of 4 outputs. */
     void (*line4_input)(size_t c, const float *const *src, float *v, size_t stride);
     void (*line4_output)(size_t n, const float *p, size_t stride, const pjd_wino_out *o);
+    /* pjd_pack_weight, pjd_wino_weight and pjd_wino_line_weight, below; packed is aligned to PJD_ALIGN. */
+    void (*pack_weight)(size_t nr, size_t n, size_t c, size_t taps, const float *w, float *packed);
+    void (*wino_weight)(size_t m, size_t nr, size_t n, size_t c, const float *w, float *packed);
+    void (*line_weight)(size_t nr, size_t n, size_t c, const float *w, float *packed);
 } pjd_kernels;
 
 extern const pjd_kernels pjd_kernels_c;
@@ -89,6 +93,8 @@ void pjd_pack_weight(size_t nr, size_t n, size_t c, size_t taps, const float *w,
 void pjd_wino_weight(size_t m, size_t nr, size_t n, size_t c, const float *w, float *packed);
 /* w [n, c, 3] transformed for F(4, 3): likewise, 6 points. */
 void pjd_wino_line_weight(size_t nr, size_t n, size_t c, const float *w, float *packed);
+/* The m + 2 rows of the transform of weights: the points 0, p, -p, q, -q, infinity of m = 4, 0, 1, -1, infinity of m = 2. */
+void pjd_wino_rows(size_t m, double rows[6][3]);
 /* Panels of the transpose of rows: b[k][j] = x[j * ldx + k], j < n, k < kc (keys of an attention). */
 void pjd_pack_transposed(size_t nr, size_t n, size_t kc, const float *x, size_t ldx, float *packed);
 /* Panels of rows as they are: b[k][j] = x[k * ldx + j], j < n, k < kc (values of an attention). */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Winograd: transforming weights, once, in float64. Points as in wino_tmpl.h. */
+/* Winograd: transforming weights, once, in float64: the definition. Points as in wino_tmpl.h. */
 #include "kernels/kernels.h"
 
 #define A 0.625
@@ -31,6 +31,14 @@ static void rows2(double g[6][3])
     for (size_t i = 0; i < 4; i++)
         for (size_t j = 0; j < 3; j++)
             g[i][j] = r[i][j];
+}
+
+void pjd_wino_rows(size_t m, double rows[6][3])
+{
+    if (m == 4)
+        rows4(rows);
+    else
+        rows2(rows);
 }
 
 #define LANES 16
@@ -70,10 +78,7 @@ void pjd_wino_weight(size_t m, size_t nr, size_t n, size_t c, const float *w, fl
     size_t side = m + 2;
     double g[6][3];
 
-    if (m == 4)
-        rows4(g);
-    else
-        rows2(g);
+    pjd_wino_rows(m, g);
     for (size_t n0 = 0; n0 < n; n0 += nr) {
         size_t cols = n - n0 < nr ? n - n0 : nr, width = pjd_panel_width(nr, cols);
 

@@ -45,6 +45,13 @@ static size_t scratch(const nn_conv_case *c)
     return n;
 }
 
+static size_t weights(const nn_conv_case *c)
+{
+    size_t n;
+
+    return pjd_pack_size(c->out.c, c->in.c * c->r->kh * c->r->kw, &n) ? (n + c->out.c) * sizeof(float) : 0;
+}
+
 /* Cut the work so that each thread gets several pieces. Results do not depend on the cut. */
 static void cut_work(direct_priv *d, const nn_conv_case *c)
 {
@@ -59,6 +66,22 @@ static void cut_work(direct_priv *d, const nn_conv_case *c)
     if (c->batch * d->blocks < want)
         d->panels_per_task = (d->panels * c->batch * d->blocks + want - 1) / want;
     d->panel_tasks = (d->panels + d->panels_per_task - 1) / d->panels_per_task;
+}
+
+typedef struct pack_job {
+    const nn_conv_case *c;
+    float *weight;
+} pack_job;
+
+static void pack_task(void *ctx, size_t panel, int thread)
+{
+    const pack_job *j = ctx;
+    const nn_conv_case *c = j->c;
+    size_t nr = c->kernels->nr, n0 = panel * nr, n = c->out.c - n0 < nr ? c->out.c - n0 : nr;
+    size_t taps = c->r->kh * c->r->kw, row = c->in.c * taps;
+
+    (void)thread;
+    c->kernels->pack_weight(nr, n, c->in.c, taps, c->r->weight + n0 * row, j->weight + n0 * row);
 }
 
 static pjd_status prepare(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, pjd_error *err)
@@ -84,7 +107,8 @@ static pjd_status prepare(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, pjd
         return pjd_error_nomem(err, "conv", floats * sizeof(float));
     for (size_t g = 0; g < d->groups; g++)
         d->kc[g] = s->in[NN_X].seg[g % s->in[NN_X].segs].c;
-    pjd_pack_weight(p->kernels->nr, c->out.c, c->in.c, taps, c->r->weight, d->weight);
+    pjd_nn_parallel(p, pjd_nn_threads_for(p, (double)floats), (c->out.c + p->kernels->nr - 1) / p->kernels->nr,
+                    pack_task, &(pack_job){c, d->weight});
     if (c->r->bias)
         memcpy(d->bias, c->r->bias, c->out.c * sizeof *d->bias);
     d->taps_at_once = PANEL_BYTES / (pjd_panel_width(p->kernels->nr, c->out.c) * c->in.c * sizeof(float));
@@ -209,5 +233,12 @@ static pjd_status run(pjd_nn_plan *p, nn_step *s, pjd_error *err)
     return PJD_OK;
 }
 
-const nn_conv_way pjd_nn_conv_direct = {
-    .name = "direct", .can = can, .cost = cost, .scratch = scratch, .prepare = prepare, .run = run, .clear = clear};
+const nn_conv_way pjd_nn_conv_direct = {.name = "direct",
+                                        .rate = NN_RATE_DIRECT,
+                                        .can = can,
+                                        .cost = cost,
+                                        .scratch = scratch,
+                                        .weights = weights,
+                                        .prepare = prepare,
+                                        .run = run,
+                                        .clear = clear};

@@ -142,6 +142,23 @@ static size_t scratch2(const nn_conv_case *c)
     return scratch(c, 2);
 }
 
+static size_t weights(const nn_conv_case *c, size_t m)
+{
+    size_t n;
+
+    return pjd_pack_size(c->out.c, c->in.c * (is_line(c) ? 1 : m + 2) * (m + 2), &n) ? (n + c->out.c) * sizeof(float) : 0;
+}
+
+static size_t weights4(const nn_conv_case *c)
+{
+    return weights(c, 4);
+}
+
+static size_t weights2(const nn_conv_case *c)
+{
+    return weights(c, 2);
+}
+
 typedef struct pack_job {
     const nn_conv_case *c;
     const wino_priv *w;
@@ -154,9 +171,10 @@ static void pack_task(void *ctx, size_t panel, int thread)
 
     (void)thread;
     if (j->w->rows == 1)
-        pjd_wino_line_weight(nr, n, ic, j->c->r->weight + n0 * ic * 3, j->w->weight + n0 * ic * j->w->points);
+        j->c->kernels->line_weight(nr, n, ic, j->c->r->weight + n0 * ic * 3, j->w->weight + n0 * ic * j->w->points);
     else
-        pjd_wino_weight(j->w->m, nr, n, ic, j->c->r->weight + n0 * ic * 9, j->w->weight + n0 * ic * j->w->points);
+        j->c->kernels->wino_weight(j->w->m, nr, n, ic, j->c->r->weight + n0 * ic * 9,
+                                   j->w->weight + n0 * ic * j->w->points);
 }
 
 static pjd_status prepare(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, const nn_conv_way *way, size_t m,
@@ -498,19 +516,30 @@ static pjd_status run(pjd_nn_plan *p, nn_step *s, pjd_error *err)
 
 const nn_conv_way pjd_nn_conv_wino4 = {.name = "wino4",
                                        .affine = true,
+                                       .rate = NN_RATE_WINO,
                                        .can = fits,
                                        .cost = cost4,
                                        .scratch = scratch4,
+                                       .weights = weights4,
                                        .prepare = prepare4,
                                        .run = run,
                                        .clear = clear};
-const nn_conv_way pjd_nn_conv_wino2 = {
-    .name = "wino2", .can = fits, .cost = cost2, .scratch = scratch2, .prepare = prepare2, .run = run, .clear = clear};
+const nn_conv_way pjd_nn_conv_wino2 = {.name = "wino2",
+                                       .rate = NN_RATE_WINO,
+                                       .can = fits,
+                                       .cost = cost2,
+                                       .scratch = scratch2,
+                                       .weights = weights2,
+                                       .prepare = prepare2,
+                                       .run = run,
+                                       .clear = clear};
 const nn_conv_way pjd_nn_conv_line4 = {.name = "line4",
                                        .affine = true,
+                                       .rate = NN_RATE_WINO,
                                        .can = fits_line,
                                        .cost = cost4,
                                        .scratch = scratch4,
+                                       .weights = weights4,
                                        .prepare = prepare_line,
                                        .run = run,
                                        .clear = clear};

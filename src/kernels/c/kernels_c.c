@@ -123,4 +123,7 @@ const pjd_kernels pjd_kernels_c = {
     .wino2_output = wino2_output,
     .line4_input = line4_input,
     .line4_output = line4_output,
+    .pack_weight = pjd_pack_weight,
+    .wino_weight = pjd_wino_weight,
+    .line_weight = pjd_wino_line_weight,
 };

@@ -232,6 +232,51 @@ static float row_exp(size_t n, float *x, float scale, float max)
 #define W_ACT(act, v) act8(act, v)
 #include "kernels/wino_tmpl.h"
 
+/* 8 x 8: within lanes of four first, then the lanes themselves. */
+INLINE void transpose8(__m256 *r)
+{
+    __m256 t[8];
+
+    PJD_UNROLL(4)
+    for (size_t i = 0; i < 8; i += 2) {
+        t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+    }
+    PJD_UNROLL(2)
+    for (size_t i = 0; i < 8; i += 4) {
+        __m256d a = _mm256_castps_pd(t[i]), b = _mm256_castps_pd(t[i + 1]);
+        __m256d c = _mm256_castps_pd(t[i + 2]), d = _mm256_castps_pd(t[i + 3]);
+
+        r[i] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, c));
+        r[i + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, c));
+        r[i + 2] = _mm256_castpd_ps(_mm256_unpacklo_pd(b, d));
+        r[i + 3] = _mm256_castpd_ps(_mm256_unpackhi_pd(b, d));
+    }
+    PJD_UNROLL(4)
+    for (size_t j = 0; j < 4; j++) {
+        t[j] = _mm256_permute2f128_ps(r[j], r[4 + j], 0x20);
+        t[4 + j] = _mm256_permute2f128_ps(r[j], r[4 + j], 0x31);
+    }
+    PJD_UNROLL(8)
+    for (size_t j = 0; j < 8; j++)
+        r[j] = t[j];
+}
+
+#define W_STREAM(p, v) _mm256_stream_ps(p, v)
+#define W_FENCE() _mm_sfence()
+#define W_ZERO() _mm256_setzero_ps()
+#define W_TRANSPOSE(r) transpose8(r)
+#define DV __m256d
+#define D_LOW(v) _mm256_cvtps_pd(_mm256_castps256_ps128(v))
+#define D_HIGH(v) _mm256_cvtps_pd(_mm256_extractf128_ps(v, 1))
+#define D_JOIN(low, high) _mm256_insertf128_ps(_mm256_castps128_ps256(_mm256_cvtpd_ps(low)), _mm256_cvtpd_ps(high), 1)
+#define D_SET(x) _mm256_set1_pd(x)
+#define D_ADD(a, b) _mm256_add_pd(a, b)
+#define D_SUB(a, b) _mm256_sub_pd(a, b)
+#define D_MUL(a, b) _mm256_mul_pd(a, b)
+#define D_FMA(a, b, c) _mm256_fmadd_pd(a, b, c)
+#include "kernels/pack_tmpl.h"
+
 const pjd_kernels pjd_kernels_avx2 = {
     .name = "avx2",
     .mr = MR,
@@ -248,5 +293,8 @@ const pjd_kernels pjd_kernels_avx2 = {
     .wino2_output = wino2_output,
     .line4_input = line4_input,
     .line4_output = line4_output,
+    .pack_weight = pack_weight,
+    .wino_weight = wino_weight,
+    .line_weight = line_weight,
 };
 #endif

@@ -270,6 +270,53 @@ static float row_exp(size_t n, float *x, float scale, float max)
 #define W_ACT(act, v) act16(act, v)
 #include "kernels/wino_tmpl.h"
 
+/* 16 x 16: within lanes of four first, then the lanes themselves. */
+INLINE void transpose16(__m512 *r)
+{
+    __m512 t[16];
+
+    PJD_UNROLL(8)
+    for (size_t i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    }
+    PJD_UNROLL(4)
+    for (size_t i = 0; i < 16; i += 4) {
+        __m512d a = _mm512_castps_pd(t[i]), b = _mm512_castps_pd(t[i + 1]);
+        __m512d c = _mm512_castps_pd(t[i + 2]), d = _mm512_castps_pd(t[i + 3]);
+
+        r[i] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+        r[i + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+        r[i + 2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+        r[i + 3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+    }
+    PJD_UNROLL(4)
+    for (size_t j = 0; j < 4; j++) {
+        __m512 a = _mm512_shuffle_f32x4(r[j], r[4 + j], 0x88), b = _mm512_shuffle_f32x4(r[8 + j], r[12 + j], 0x88);
+        __m512 c = _mm512_shuffle_f32x4(r[j], r[4 + j], 0xdd), d = _mm512_shuffle_f32x4(r[8 + j], r[12 + j], 0xdd);
+
+        r[j] = _mm512_shuffle_f32x4(a, b, 0x88);
+        r[4 + j] = _mm512_shuffle_f32x4(c, d, 0x88);
+        r[8 + j] = _mm512_shuffle_f32x4(a, b, 0xdd);
+        r[12 + j] = _mm512_shuffle_f32x4(c, d, 0xdd);
+    }
+}
+
+#define W_STREAM(p, v) _mm512_stream_ps(p, v)
+#define W_FENCE() _mm_sfence()
+#define W_ZERO() _mm512_setzero_ps()
+#define W_TRANSPOSE(r) transpose16(r)
+#define DV __m512d
+#define D_LOW(v) _mm512_cvtps_pd(_mm512_castps512_ps256(v))
+#define D_HIGH(v) _mm512_cvtps_pd(_mm512_extractf32x8_ps(v, 1))
+#define D_JOIN(low, high) _mm512_insertf32x8(_mm512_castps256_ps512(_mm512_cvtpd_ps(low)), _mm512_cvtpd_ps(high), 1)
+#define D_SET(x) _mm512_set1_pd(x)
+#define D_ADD(a, b) _mm512_add_pd(a, b)
+#define D_SUB(a, b) _mm512_sub_pd(a, b)
+#define D_MUL(a, b) _mm512_mul_pd(a, b)
+#define D_FMA(a, b, c) _mm512_fmadd_pd(a, b, c)
+#include "kernels/pack_tmpl.h"
+
 const pjd_kernels pjd_kernels_avx512 = {
     .name = "avx512",
     .mr = MR,
@@ -286,5 +333,8 @@ const pjd_kernels pjd_kernels_avx512 = {
     .wino2_output = wino2_output,
     .line4_input = line4_input,
     .line4_output = line4_output,
+    .pack_weight = pack_weight,
+    .wino_weight = wino_weight,
+    .line_weight = line_weight,
 };
 #endif
