@@ -20,7 +20,25 @@ static const struct {
     {"Conv2d_1a_3x3.conv.weight", "an Inception-v3 feature network"},
     {"time_mlp.1.weight", "a denoising-diffusion-pytorch network for sequences, or of an older form"},
     {"quant_conv.weight", "an autoencoder"},
+    {"b1.0.ln.weight", "a small diffusion network of a tutorial (MNIST)"},
+    {"gt.blocks.0.net.0.weight", "a small diffusion network of a tutorial (MNIST)"},
+    {"lin0.model.1.weight", "the linear heads of LPIPS, a metric"},
+    {"weight_ih_l0", "a recurrent network"},
+    {"i2h.weight", "a recurrent network"},
 };
+
+/* "0.weight", "2.bias": layers one after the other, without names. */
+static bool is_stack(const pjd_weights *w)
+{
+    for (size_t i = 0; i < pjd_weights_count(w); i++) {
+        const char *name = pjd_weights_name(w, i);
+        size_t digits = strspn(name, "0123456789");
+
+        if (digits == 0 || name[digits] != '.' || strchr(name + digits + 1, '.'))
+            return false;
+    }
+    return pjd_weights_count(w) > 0;
+}
 
 static pjd_status unknown(const pjd_weights *w, pjd_error *err)
 {
@@ -34,6 +52,11 @@ static pjd_status unknown(const pjd_weights *w, pjd_error *err)
                 return pjd_error_set(err, PJD_ERR_MODEL,
                                      "model: this looks like %s (it has %.100s), which is not supported",
                                      known_others[k].what, pjd_weights_at(w, i)->name);
+    if (is_stack(w))
+        return pjd_error_set(err, PJD_ERR_MODEL,
+                             "model: this looks like a plain stack of layers (%zu tensors, the first is %.60s), a "
+                             "denoiser such as DnCNN and no diffusion model: it does not know noise levels",
+                             n, pjd_weights_at(w, 0)->name);
     for (size_t i = 0; i < n && i < 3 && used < sizeof names; i++)
         used += (size_t)snprintf(names + used, sizeof names - used, "%s%.60s", i ? ", " : "",
                                  pjd_weights_at(w, i)->name);

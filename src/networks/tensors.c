@@ -3,9 +3,12 @@
 
 #include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define PARALLEL_FROM 1000000 /* parameters: below, waking threads takes longer */
 
 typedef struct expected {
     char *name;
@@ -29,9 +32,9 @@ struct pjd_net_tensors {
     weight *weights;
     size_t weight_count, weight_room;
     uint64_t parameters;
+    const pjd_weights *w; /* they were found in */
     pthread_mutex_t lock; /* guards loading */
-    bool loaded;
-    size_t bytes;
+    atomic_bool loaded;
 };
 
 pjd_status pjd_net_tensors_create(pjd_net_tensors **out, pjd_error *err)
@@ -301,6 +304,7 @@ pjd_status pjd_net_tensors_check(pjd_net_tensors *l, const char *who, const pjd_
         const char *what;
     } all[] = {{&missing, "missing"}, {&wrong, "of another shape or type"}, {&extra, "unexpected"}};
 
+    l->w = w;
     for (size_t i = 0; i < l->count; i++)
         find_one(&l->tensors[i], w, &missing, &wrong);
     st = find_unexpected(l, w, ignored, &extra, err);
@@ -366,15 +370,25 @@ static pjd_status regroup(const char *who, float *data, size_t elements, size_t 
     return PJD_OK;
 }
 
+/* Whether the file's bytes serve as they are. */
+static bool in_place(const pjd_net_tensors *l, const weight *w)
+{
+    return w->parts == 1 && w->heads <= 1 && !w->interleaved && is_plain(l->tensors[w->first].found);
+}
+
 static pjd_status load_one(pjd_net_tensors *l, const char *who, weight *w, pjd_error *err)
 {
     const expected *e = &l->tensors[w->first];
     size_t part = w->elements / w->parts;
-    pjd_status st;
+    pjd_status st = PJD_OK;
 
     if (w->data)
         return PJD_OK;
-    if (w->parts == 1 && w->heads <= 1 && !w->interleaved && is_plain(e->found)) {
+    for (size_t i = 0; i < w->parts && st == PJD_OK; i++)
+        st = pjd_weights_verify(l->w, e[i].found, err);
+    if (st != PJD_OK)
+        return st;
+    if (in_place(l, w)) {
         w->data = (const float *)(const void *)e->found->data;
         return PJD_OK;
     }
@@ -392,31 +406,67 @@ static pjd_status load_one(pjd_net_tensors *l, const char *who, weight *w, pjd_e
         }
     }
     w->data = w->owned;
-    l->bytes += w->elements * sizeof *w->owned;
     return PJD_OK;
 }
 
-pjd_status pjd_net_tensors_load(pjd_net_tensors *l, const char *who, pjd_error *err)
+/* Every weight, and the error of the first that cannot be. */
+static pjd_status load_all(pjd_net_tensors *l, const char *who, int threads, pjd_error *err)
+{
+    size_t count = l->weight_count, failed = count;
+    pjd_status st = PJD_OK;
+
+    if (l->parameters < PARALLEL_FROM)
+        threads = 1;
+#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
+    for (size_t i = 0; i < count; i++) {
+        pjd_error mine;
+        pjd_status s;
+        bool hopeless;
+
+#pragma omp critical(pjd_net_load)
+        hopeless = failed < i;
+        s = hopeless ? PJD_OK : load_one(l, who, &l->weights[i], &mine);
+        if (s == PJD_OK)
+            continue;
+#pragma omp critical(pjd_net_load)
+        if (i < failed) {
+            failed = i;
+            st = pjd_error_set(err, s, "%s", mine.text);
+        }
+    }
+    return st;
+}
+
+pjd_status pjd_net_tensors_load(pjd_net_tensors *l, const char *who, int threads, pjd_error *err)
 {
     pjd_status st = PJD_OK;
 
     pthread_mutex_lock(&l->lock);
-    for (size_t i = 0; i < l->weight_count && st == PJD_OK && !l->loaded; i++)
-        st = load_one(l, who, &l->weights[i], err);
+    if (!atomic_load(&l->loaded))
+        st = load_all(l, who, threads, err);
     if (st == PJD_OK)
-        l->loaded = true;
+        atomic_store(&l->loaded, true);
     pthread_mutex_unlock(&l->lock);
     return st;
 }
 
 const float *pjd_net_tensors_data(const pjd_net_tensors *l, size_t i)
 {
-    return i < l->weight_count ? l->weights[i].data : NULL;
+    static const float not_loaded = 0;
+
+    if (i >= l->weight_count)
+        return NULL;
+    return atomic_load(&l->loaded) ? l->weights[i].data : &not_loaded;
 }
 
-size_t pjd_net_tensors_bytes(const pjd_net_tensors *l)
+size_t pjd_net_tensors_copies(const pjd_net_tensors *l)
 {
-    return l->bytes;
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < l->weight_count; i++)
+        if (!in_place(l, &l->weights[i]))
+            bytes += l->weights[i].elements * sizeof(float);
+    return bytes;
 }
 
 /* ---- looking around ---- */

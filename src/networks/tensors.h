@@ -49,13 +49,16 @@ size_t pjd_net_tensors_count(const pjd_net_tensors *l);
 
 /*
  * Make every weight available as contiguous float32. Once per network; plans share the result. What already lies so in the
- * file's mapping is used in place. Threads may call this at once.
+ * file's mapping is used in place; checksums of the file are compared first. Threads may call this at once.
  */
-pjd_status pjd_net_tensors_load(pjd_net_tensors *l, const char *who, pjd_error *err);
-/* Weight i in the order of the expectations; NULL past the end or before loading. */
+pjd_status pjd_net_tensors_load(pjd_net_tensors *l, const char *who, int threads, pjd_error *err);
+/*
+ * Weight i in the order of the expectations; NULL past the end. Before loading: a pointer that is not to be read, for those
+ * who record shapes only.
+ */
 const float *pjd_net_tensors_data(const pjd_net_tensors *l, size_t i);
-/* Bytes that loading had to convert. */
-size_t pjd_net_tensors_bytes(const pjd_net_tensors *l);
+/* Bytes of the weights that loading has to convert or to reorder, and then holds. */
+size_t pjd_net_tensors_copies(const pjd_net_tensors *l);
 
 /* ---- looking around in a checkpoint before its network is known ---- */
 

@@ -148,8 +148,32 @@ static pjd_status read_array(archive *a, size_t index)
         return bad(a, e, why);
     if (swapped && pjd_dtype_size(t.dtype) > 1)
         status = turn(a, &t);
-    t.storage = t.data;
+    t.storage = data; /* what the checksum is of */
     return status == PJD_OK ? pjd_weights_add(a->r, e->name, e->name_len - 4, &t, a->err) : status;
+}
+
+/* Of what is stored as it is; libzip looks at those of what it inflates. */
+static pjd_status keep_checksums(archive *a)
+{
+    pjd_checksums *sums = pjd_checksums_add(a->r, a->dir.count);
+
+    if (!sums)
+        return pjd_error_nomem(a->err, a->r->who, a->dir.count * sizeof *sums->items);
+    for (size_t i = 0; i < a->dir.count; i++) {
+        const pjd_zip_entry *e = &a->dir.entries[i];
+
+        if (e->method != PJD_ZIP_STORED)
+            continue;
+        sums->items[i].data = a->r->data + e->offset;
+        sums->items[i].bytes = e->size;
+        sums->items[i].crc = e->crc;
+        sums->items[i].name_len = e->name_len;
+        sums->items[i].name = pjd_arena_strndup(&a->r->w->arena, e->name, e->name_len);
+        if (!sums->items[i].name)
+            return pjd_error_nomem(a->err, a->r->who, e->name_len);
+    }
+    pjd_checksums_done(sums);
+    return PJD_OK;
 }
 
 static pjd_status read_npz(const pjd_reader *r, pjd_error *err)
@@ -160,6 +184,7 @@ static pjd_status read_npz(const pjd_reader *r, pjd_error *err)
 
     if (status != PJD_OK)
         return status;
+    status = keep_checksums(&a);
     for (size_t i = 0; i < a.dir.count && status == PJD_OK; i++)
         status = read_array(&a, i);
     if (a.zip)

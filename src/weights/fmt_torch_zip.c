@@ -93,9 +93,13 @@ static pjd_status check_version(const archive *a, pjd_error *err)
     return PJD_OK;
 }
 
-/* The bytes of every storage that the pickle declares. */
+/* The bytes of every storage that the pickle declares, and their checksums. */
 static pjd_status bind(const archive *a, pjd_pickle *p, pjd_error *err)
 {
+    pjd_checksums *sums = pjd_checksums_add(a->r, p->storage_count);
+
+    if (!sums)
+        return pjd_error_nomem(err, a->r->who, p->storage_count * sizeof *sums->items);
     for (size_t i = 0; i < p->storage_count; i++) {
         pjd_pk_storage *s = &p->storages[i];
         char name[PJD_WEIGHTS_MAX_NAME + 8] = "data/";
@@ -116,7 +120,15 @@ static pjd_status bind(const archive *a, pjd_pickle *p, pjd_error *err)
                      PJD_KEY_ARG(s->key, s->key_len), e->size - bytes);
         s->data = a->r->data + e->offset;
         s->bytes = bytes;
+        sums->items[i].data = s->data;
+        sums->items[i].bytes = e->size;
+        sums->items[i].crc = e->crc;
+        sums->items[i].name = pjd_arena_strndup(&a->r->w->arena, name, 5 + s->key_len);
+        sums->items[i].name_len = 5 + s->key_len;
+        if (!sums->items[i].name)
+            return pjd_error_nomem(err, a->r->who, s->key_len);
     }
+    pjd_checksums_done(sums);
     return PJD_OK;
 }
 
@@ -128,7 +140,7 @@ static pjd_status read_object(const archive *a, pjd_error *err)
     size_t used;
     pjd_status status;
 
-    if (pjd_crc32(a->r->data + e->offset, e->size) != e->crc)
+    if (e->crc != 0 && pjd_crc32(a->r->data + e->offset, e->size) != e->crc)
         return bad(a, "damaged: the checksum of data.pkl is wrong", err);
     status = pjd_pickle_run(&p, a->r->data + e->offset, e->size, &used, &root, err);
     if (status == PJD_OK)

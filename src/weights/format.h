@@ -7,6 +7,8 @@
 #ifndef PJD_WEIGHTS_FORMAT_H
 #define PJD_WEIGHTS_FORMAT_H
 
+#include <stdatomic.h>
+
 #include "projdiff/registry.h"
 #include "weights/weights.h"
 
@@ -57,6 +59,25 @@ void pjd_source_close(pjd_source *s);
 /* Let the pages that lie wholly in these bytes of a mapped source leave memory. */
 void pjd_source_unused(const pjd_source *s, size_t offset, size_t bytes);
 
+/* ---- checksums, looked at when a tensor is wanted ---- */
+
+typedef struct pjd_checksum {
+    const unsigned char *data; /* what tensors have as their storage */
+    size_t bytes;
+    uint32_t crc;     /* 0: the writer left it out */
+    const char *name; /* of the record */
+    size_t name_len;
+    atomic_int state; /* 0 unknown, 1 right, -1 wrong */
+} pjd_checksum;
+
+/* Of one file, in the order of `data`. */
+typedef struct pjd_checksums {
+    struct pjd_checksums *next;
+    const char *who;
+    pjd_checksum *items;
+    size_t count;
+} pjd_checksums;
+
 /* ---- the object ---- */
 
 struct pjd_weights {
@@ -69,6 +90,7 @@ struct pjd_weights {
     pjd_strmap stripped;
     const char *container;
     const char *config, *scheduler, *hyper;
+    pjd_checksums *checksums;
 };
 
 /* What a reader reads. */
@@ -89,6 +111,10 @@ typedef struct pjd_format_class {
 } pjd_format_class;
 
 extern const pjd_format_class *const pjd_format_classes[]; /* ends with NULL */
+
+/* Room for the checksums of count records, all 0; the reader fills them, and calls pjd_checksums_done. NULL without memory. */
+pjd_checksums *pjd_checksums_add(const pjd_reader *r, size_t count);
+void pjd_checksums_done(pjd_checksums *c);
 
 /* Copies *t and the name. Refuses a second tensor of the name, and a name that is no plain text. */
 pjd_status pjd_weights_add(const pjd_reader *r, const char *name, size_t len, const pjd_tensor *t, pjd_error *err);

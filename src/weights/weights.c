@@ -3,10 +3,12 @@
 #include "weights/weights.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "weights/format.h"
+#include "weights/zipdir.h"
 
 /* ---- what readers call ---- */
 
@@ -109,6 +111,61 @@ void pjd_weights_unused(const pjd_weights *w, const void *data, size_t bytes)
         if (!s->owned && from >= base && from - base < s->size && bytes <= s->size - (from - base))
             pjd_source_unused(s, (size_t)(from - base), bytes);
     }
+}
+
+/* ---- checksums ---- */
+
+pjd_checksums *pjd_checksums_add(const pjd_reader *r, size_t count)
+{
+    pjd_checksums *c = pjd_arena_alloc(&r->w->arena, 1, sizeof *c);
+
+    if (!c)
+        return NULL;
+    *c = (pjd_checksums){.who = pjd_arena_strndup(&r->w->arena, r->who, strlen(r->who)),
+                         .items = pjd_arena_alloc(&r->w->arena, count, sizeof *c->items),
+                         .count = count};
+    if (!c->who || !c->items)
+        return NULL;
+    for (size_t i = 0; i < count; i++)
+        c->items[i] = (pjd_checksum){0};
+    c->next = r->w->checksums;
+    r->w->checksums = c;
+    return c;
+}
+
+static int by_data(const void *a, const void *b)
+{
+    const pjd_checksum *x = a, *y = b;
+
+    return (x->data > y->data) - (x->data < y->data);
+}
+
+void pjd_checksums_done(pjd_checksums *c)
+{
+    qsort(c->items, c->count, sizeof *c->items, by_data);
+}
+
+pjd_status pjd_weights_verify(const pjd_weights *w, const pjd_tensor *t, pjd_error *err)
+{
+    pjd_checksum key = {.data = t->storage}, *c = NULL;
+    const char *who = "";
+    int state;
+
+    for (const pjd_checksums *all = w->checksums; all && !c; all = all->next) {
+        c = bsearch(&key, all->items, all->count, sizeof *c, by_data);
+        who = all->who;
+    }
+    if (!c || c->crc == 0)
+        return PJD_OK;
+    state = atomic_load(&c->state);
+    if (state == 0) { /* two threads may both look: they see the same */
+        state = pjd_crc32(c->data, c->bytes) == c->crc ? 1 : -1;
+        atomic_store(&c->state, state);
+    }
+    if (state == 1)
+        return PJD_OK;
+    return pjd_error_set(err, PJD_ERR_MODEL, PJD_WHO ": damaged: the checksum of " PJD_KEY " is wrong", who,
+                         PJD_KEY_ARG(c->name, c->name_len));
 }
 
 /* ---- opening ---- */

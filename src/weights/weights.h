@@ -65,6 +65,12 @@ pjd_status pjd_weights_write_safetensors(const pjd_weights *w, const char *who, 
                                          const pjd_log *log, pjd_error *err);
 
 /*
+ * Whether the tensor's storage is what was written: containers of zip hold a checksum of each. A storage is read once for all
+ * of its tensors, without a checksum not at all. PJD_ERR_MODEL names the record. Threads may call at once.
+ */
+pjd_status pjd_weights_verify(const pjd_weights *w, const pjd_tensor *t, pjd_error *err);
+
+/*
  * The bytes are not wanted for now: where they are a mapped file's, their pages may leave memory, and come back from the
  * file when read again.
  */

@@ -276,7 +276,7 @@ static pjd_status write_tensor(writer *s, size_t index, uint64_t *at, pjd_error 
     pjd_dtype to = target(s, t);
     size_t where[PJD_MAX_RANK] = {0}, count = 0, item = pjd_dtype_size(t->dtype);
     bool straight = contiguous(t);
-    pjd_status st = PJD_OK;
+    pjd_status st = pjd_weights_verify(s->w, t, err);
 
     (void)pjd_shape_count(&t->shape, &count); /* make_header had it */
     s->converted += to != t->dtype;

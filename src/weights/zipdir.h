@@ -37,5 +37,6 @@ const pjd_zip_entry *pjd_zip_find(const pjd_zip *z, const char *name, size_t len
 const char *pjd_zip_first_name(const unsigned char *data, size_t size, size_t *len);
 
 uint32_t pjd_crc32(const unsigned char *data, size_t size);
+uint32_t pjd_crc32_tables(const unsigned char *data, size_t size); /* the same, without the processor's help */
 
 #endif

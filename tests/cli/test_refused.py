@@ -91,6 +91,10 @@ def overlap():
     return bytes(data)
 
 
+def names(*keys):
+    return tensors({k: entry([1], 4 * i, 4 * i + 4) for i, k in enumerate(keys)}, bytes(4 * len(keys)))
+
+
 GOOD = tensor(storage(4))
 # what the issue lists -> (name of the file, its bytes, words of the message)
 CASES = {
@@ -121,6 +125,10 @@ CASES = {
     "deep nesting, pickle": ("deep.pt", lambda: archive(b"\x80\x02" + (b"}" + text("a")) * 100000 + b"N" + b"s" * 100000 + b"."), "deep.pt"),
     "marks without end": ("marks.pt", lambda: archive(b"(" * 1000000), "truncated"),
     "unknown family": ("other.safetensors", lambda: tensors({"conv.weight": entry([2], 0, 8)}, bytes(8)), "not a known network: 1 tensor"),
+    "a stack of convolutions": ("stack.safetensors", lambda: names("model.0.weight", "model.0.bias", "model.2.weight"), "plain stack of layers"),
+    "a tutorial's network": ("mnist.safetensors", lambda: names("network.b1.0.ln.weight", "network.te1.0.weight"), "of a tutorial (MNIST)"),
+    "a recurrent network": ("lstm.safetensors", lambda: names("lstm.weight_ih_l0", "fc.weight"), "a recurrent network"),
+    "heads of LPIPS": ("lpips.safetensors", lambda: names("lin0.model.1.weight", "lin1.model.1.weight"), "linear heads of LPIPS"),
     "an empty file": ("empty.pt", lambda: b"", "an empty file"),
     "a picture": ("cat.pt", lambda: b"\x89PNG\r\n\x1a\n" + bytes(50), "PNG"),
 }
@@ -186,6 +194,46 @@ class Refused(Case):
                 write(self.path("model/" + name), f.read())
         write(self.path("model/diffusion_pytorch_model.safetensors"), tensors(header, body))
         return self.path("model")
+
+    def test_damaged_storage(self):
+        """One bit of one weight, in the archive that torch.save makes: `info` reads no weights, what runs them does."""
+        with open(os.path.join(PHOTO, "diffusion_pytorch_model.safetensors"), "rb") as f:
+            data = f.read()
+        n, = struct.unpack("<Q", data[:8])
+        header = json.loads(data[8:8 + n])
+        table_of, records = {}, {}
+        for i, (name, e) in enumerate((k, v) for k, v in header.items() if k != "__metadata__"):
+            begin, end = e["data_offsets"]
+            kind = {"F32": "FloatStorage", "F16": "HalfStorage", "BF16": "BFloat16Storage"}[e["dtype"]]
+            strides, step = [], 1
+            for d in reversed(e["shape"]):
+                strides.insert(0, step)
+                step *= d
+            table_of[name] = tensor(storage(step, str(i), kind), tuple(e["shape"]), tuple(strides))
+            records["archive/data/%d" % i] = data[8 + n + begin:8 + n + end]
+        whole = bytearray(archive(table(**table_of), records))
+        os.makedirs(self.path("model"))
+        for name in ("config.json", "scheduler_config.json"):
+            with open(os.path.join(PHOTO, name), "rb") as f:
+                write(self.path("model/" + name), f.read())
+        path = write(self.path("model/diffusion_pytorch_model.bin"), bytes(whole))
+        words = ("sample", "-m", self.path("model"), "--size", "32x32", "--steps", "1", "-o", self.path("o.png"), "--overwrite")
+        self.good(*words)
+        largest = max(records, key=lambda r: len(records[r]))
+        at = whole.index(records[largest]) + len(records[largest]) // 2
+        whole[at] ^= 4
+        write(path, bytes(whole))
+        self.good("info", self.path("model"))
+        self.refused(4, *words, says=["damaged: the checksum of " + largest[8:] + " is wrong", path])
+        self.refused(4, "convert", self.path("model"), self.path("o.safetensors"), says="damaged: the checksum of")
+        # without the sums (torch.serialization.set_crc32_options(False)) nobody can tell
+        for magic, offset in ((b"PK\1\2", 16), (b"PK\3\4", 14)):
+            i = whole.find(magic)
+            while i >= 0:
+                whole[i + offset:i + offset + 4] = bytes(4)
+                i = whole.find(magic, i + 4)
+        write(path, bytes(whole))
+        self.good(*words)
 
     def test_missing_tensors(self):
         def change(header):

@@ -40,7 +40,7 @@ static void common_header(forge *f, const forge_entry *e)
     forge_number(f, e->flags, 2);
     forge_number(f, e->method, 2);
     forge_number(f, 0, 4);
-    forge_number(f, pjd_crc32(e->data, e->size) ^ e->crc_error, 4);
+    forge_number(f, e->no_crc ? 0 : pjd_crc32(e->data, e->size) ^ e->crc_error, 4);
     forge_number(f, e->size, 4);
     forge_number(f, e->claimed ? e->claimed : e->size, 4);
 }
@@ -126,6 +126,9 @@ pjd_status forge_open(const void *data, size_t size, pjd_error *err)
         const pjd_tensor *t = pjd_weights_at(w, i);
         size_t n;
 
+        status = pjd_weights_verify(w, t, err);
+        if (status != PJD_OK)
+            break;
         assert_true(pjd_shape_count(&t->shape, &n));
         if (n < 1000000) {
             float *x = malloc(n * sizeof *x + 1);

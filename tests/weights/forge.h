@@ -26,6 +26,7 @@ typedef struct forge_entry {
     uint64_t claimed;    /* uncompressed size; 0: size */
     int64_t local_shift; /* added to the local header's offset in the directory */
     uint32_t crc_error;  /* xor */
+    bool no_crc;         /* 0 instead */
 } forge_entry;
 
 /* Stored entries, directory, end record. */
@@ -35,7 +36,7 @@ void forge_torch(forge *f, const void *pickle, size_t size, size_t floats);
 /* A header text, then n zero bytes. */
 void forge_safetensors(forge *f, const char *header, size_t n);
 
-/* Open a copy of exactly size bytes, so that a sanitizer sees what is read beyond; if that works, convert everything. */
+/* Open a copy of exactly size bytes, so that a sanitizer sees what is read beyond; if that works, verify and convert everything. */
 pjd_status forge_open(const void *data, size_t size, pjd_error *err);
 
 /* File below tests/weights/fixtures. */

@@ -338,6 +338,12 @@ static const zip_case zip_cases[] = {
      {DATA_PKL, {.name = "a/data/0", .local_shift = 1 << 20, .data = "0123456789abcdef", .size = 16}}},
     {"checksum of data.pkl",
      {{.name = "a/data.pkl", .crc_error = 1, .data = PICKLE, .size = sizeof(PICKLE) - 1}, FLOATS}},
+    {"damaged: the checksum of data/0 is wrong",
+     {DATA_PKL, {.name = "a/data/0", .crc_error = 0x80, .data = "0123456789abcdef", .size = 16}}},
+    /* what PyTorch writes after torch.serialization.set_crc32_options(False) */
+    {NULL,
+     {{.name = "a/data.pkl", .no_crc = true, .data = PICKLE, .size = sizeof(PICKLE) - 1},
+      {.name = "a/data/0", .no_crc = true, .data = "0123456789abcdef", .size = 16}}},
     {"below a/", {DATA_PKL, FLOATS, {.name = "b/data.pkl", .data = "N.", .size = 2}}},
     {"below a/", {DATA_PKL, FLOATS, {.name = "x", .data = "", .size = 0}}},
     {"TorchScript", {DATA_PKL, FLOATS, {.name = "a/constants.pkl", .data = "N.", .size = 2}}},
