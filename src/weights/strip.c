@@ -14,6 +14,16 @@ static const char *const prefixes[] = {
     "ema.",    "online_model.", "diffusion_model.", "diffusion.net.",
 };
 #define PREFIXES PJD_COUNTOF(prefixes)
+
+/* Modules that Lightning saves beside the network because training needed them. */
+static const char *const training_only[] = {
+    "loss.", "loss_fn.", "criterion.", "perceptual_loss.", "lpips.", "inception.", "metrics.",
+};
+
+/* Averages kept as buffers of a module whose names may not have dots (LitEma): model_ema.diffusion_modelout0weight. */
+static const char SHADOW[] = "model_ema.", SHADOWED[] = "model.";
+#define ASIDE SIZE_MAX /* as a twin: left out */
+
 #define MAX_ROUNDS 8
 
 /* Of two groups with the same names the first has the averaged weights. */
@@ -29,7 +39,7 @@ typedef struct stripping {
     const char *who;
     const pjd_log *log;
     size_t *cut;          /* bytes stripped of each name so far */
-    size_t *twin;         /* index of the kept twin, or its own */
+    size_t *twin;         /* index of the kept twin, or its own, or ASIDE */
     unsigned char *group; /* prefix that the rest of the name begins with */
     size_t members[PREFIXES + 1];
     char text[256]; /* everything stripped, for the log */
@@ -233,6 +243,108 @@ static bool strip_one(stripping *s, bool *changed)
     return true;
 }
 
+/* Unless nothing else is there. */
+static void set_training_aside(stripping *s)
+{
+    size_t first[PJD_COUNTOF(training_only)], count[PJD_COUNTOF(training_only)] = {0}, all = 0;
+
+    for (size_t i = 0; i < s->w->count; i++)
+        for (size_t k = 0; k < PJD_COUNTOF(training_only); k++)
+            if (strncmp(rest(s, i), training_only[k], strlen(training_only[k])) == 0) {
+                first[k] = count[k]++ ? first[k] : i;
+                all++;
+            }
+    for (size_t k = 0; k < PJD_COUNTOF(training_only) && all < s->w->count; k++) {
+        if (count[k] == 0)
+            continue;
+        pjd_logf(s->log, PJD_LOG_INFO, "%s: %zu tensors of %s* left aside: they only served training", s->who, count[k],
+                 training_only[k]);
+        for (size_t i = first[k]; i < s->w->count; i++)
+            if (strncmp(rest(s, i), training_only[k], strlen(training_only[k])) == 0)
+                s->twin[i] = ASIDE;
+    }
+}
+
+/* The name without its first n bytes and without dots, in the arena; NULL without memory. */
+static char *dotless(stripping *s, size_t i, size_t n, size_t *length)
+{
+    const char *name = rest(s, i) + n;
+    char *out = pjd_arena_strndup(&s->w->arena, name, strlen(name));
+
+    *length = 0;
+    for (; out && *name; name++)
+        if (*name != '.')
+            out[(*length)++] = *name;
+    return out;
+}
+
+static bool is_shadow(const stripping *s, size_t i)
+{
+    const char *name = rest(s, i);
+
+    return kept(s, i) && strncmp(name, SHADOW, sizeof SHADOW - 1) == 0 && !strchr(name + sizeof SHADOW - 1, '.');
+}
+
+/* Counters of the averaging, not weights. */
+static bool is_counter(const stripping *s, size_t i)
+{
+    const char *name = rest(s, i) + sizeof SHADOW - 1;
+
+    return !strcmp(name, "decay") || !strcmp(name, "num_updates");
+}
+
+/* The weights of model.* by their names without dots. */
+static bool list_shadowed(stripping *s, pjd_strmap *names)
+{
+    for (size_t i = 0; i < s->w->count; i++) {
+        size_t value = i, length;
+        char *name;
+
+        if (!kept(s, i) || strncmp(rest(s, i), SHADOWED, sizeof SHADOWED - 1) != 0)
+            continue;
+        name = dotless(s, i, sizeof SHADOWED - 1, &length);
+        if (!name || pjd_strmap_add(names, name, length, &value) == PJD_STRMAP_NOMEM)
+            return false;
+    }
+    return true;
+}
+
+/* When each shadow has its weight: the weights' names with the shadows' numbers. False without memory. */
+static bool take_shadows(stripping *s)
+{
+    pjd_strmap names = {0};
+    size_t shadows = 0, matched = 0, j;
+    bool ok;
+
+    for (size_t i = 0; i < s->w->count; i++)
+        shadows += is_shadow(s, i) && !is_counter(s, i);
+    if (shadows == 0)
+        return true;
+    ok = list_shadowed(s, &names);
+    for (size_t i = 0; i < s->w->count && ok; i++)
+        matched += is_shadow(s, i) && !is_counter(s, i) &&
+                   pjd_strmap_find(&names, rest(s, i) + sizeof SHADOW - 1, strlen(rest(s, i) + sizeof SHADOW - 1),
+                                   &j) &&
+                   same_shape(&s->w->tensors[i], &s->w->tensors[j]);
+    for (size_t i = 0; i < s->w->count && ok && matched == shadows; i++) {
+        const char *name;
+
+        if (!is_shadow(s, i))
+            continue;
+        s->twin[i] = ASIDE;
+        if (!pjd_strmap_find(&names, rest(s, i) + sizeof SHADOW - 1, strlen(rest(s, i) + sizeof SHADOW - 1), &j))
+            continue;
+        name = s->w->tensors[j].name;
+        s->w->tensors[j] = s->w->tensors[i];
+        s->w->tensors[j].name = name;
+    }
+    if (ok && matched == shadows)
+        pjd_logf(s->log, PJD_LOG_INFO, "%s: EMA weights taken (%s*), %zu tensors of %s* replaced", s->who, SHADOW,
+                 matched, SHADOWED);
+    pjd_strmap_free(&names);
+    return ok;
+}
+
 /* Names, maps, and the table without the dropped ones. */
 static bool rebuild(stripping *s)
 {
@@ -249,8 +361,10 @@ static bool rebuild(stripping *s)
     for (size_t i = 0; ok && i < w->count; i++) {
         size_t value, j = s->twin[i];
 
-        while (j != s->twin[j])
+        while (j != ASIDE && j != s->twin[j])
             j = s->twin[j];
+        if (j == ASIDE)
+            continue;
         value = place[j];
         ok = pjd_strmap_add(&w->stored, w->tensors[i].name, strlen(w->tensors[i].name), &value) == PJD_STRMAP_NEW;
         if (ok && kept(s, i))
@@ -279,6 +393,9 @@ pjd_status pjd_weights_strip(pjd_weights *w, const char *who, const pjd_log *log
     ok = s.cut && s.twin && s.group;
     for (size_t i = 0; ok && i < w->count; i++)
         s.twin[i] = i;
+    if (ok)
+        set_training_aside(&s);
+    ok = ok && take_shadows(&s);
     for (int round = 0; ok && changed && round < MAX_ROUNDS; round++) {
         changed = false;
         find_groups(&s);

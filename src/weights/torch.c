@@ -29,10 +29,13 @@ typedef struct extractor {
     bool optimizer;             /* tensors of an optimizer were met */
     pjd_strmap have;            /* names of the averaged weights */
     const pjd_strmap *except;
+    const pjd_pk_value
+        *shadows;  /* list of averaged tensors that take the places of those of the state dict, in order */
+    size_t shadow; /* of them, the next */
 } extractor;
 
 typedef struct choice {
-    const pjd_pk_value *base, *ema;
+    const pjd_pk_value *base, *ema, *shadows;
     const char *base_key, *ema_key;
 } choice;
 
@@ -97,6 +100,19 @@ static const pjd_pk_value *wrapped(extractor *x, const pjd_pk_value *v, const ch
     return NULL;
 }
 
+/* The averages of programs that keep them as a list (torch_ema, score_sde), or NULL. */
+static const pjd_pk_value *shadows(const extractor *x, const pjd_pk_value *v)
+{
+    for (size_t i = 0; i < PJD_COUNTOF(ema_keys); i++) {
+        const pjd_pk_value *ema = pjd_pickle_get(x->p, v, ema_keys[i]);
+        const pjd_pk_value *list = ema && ema->kind == PJD_PK_DICT ? pjd_pickle_get(x->p, ema, "shadow_params") : NULL;
+
+        if (list && list->kind == PJD_PK_LIST)
+            return list;
+    }
+    return NULL;
+}
+
 /* A DDIM training checkpoint: [model, optimizer, epoch, step, EMA]. */
 static bool choose_list(extractor *x, const pjd_pk_value *v, choice *c)
 {
@@ -140,6 +156,8 @@ static void choose_wrapped(extractor *x, const pjd_pk_value *v, unsigned depth, 
 
     c->ema = wrapped(x, v, ema_keys, PJD_COUNTOF(ema_keys), &c->ema_key);
     c->base = wrapped(x, v, plain_keys, PJD_COUNTOF(plain_keys), &c->base_key);
+    if (!c->shadows)
+        c->shadows = shadows(x, v);
     if (c->ema) {
         choose(x, c->ema, depth + 1, &ema);
         c->ema = ema.ema ? ema.ema : ema.base;
@@ -175,7 +193,7 @@ static bool choose(extractor *x, const pjd_pk_value *v, unsigned depth, choice *
         inner = direct_tensors(x, c->base);
     /* A buffer or two beside a wrapped state dict do not make the outer one the network. */
     if (direct > inner)
-        *c = (choice){.base = v};
+        *c = (choice){.base = v, .shadows = c->shadows};
     if (!c->ema && !c->base) {
         const pjd_pk_value *child = only_child(x, v);
 
@@ -238,7 +256,7 @@ static pjd_status emit_pair(extractor *x, const pjd_pk_value *key, const pjd_pk_
     memcpy(name, prefix, prefix_len);
     memcpy(name + prefix_len, key->u.text, key->length);
     if (v->kind == PJD_PK_TENSOR)
-        return add(x, name, len, v);
+        return add(x, name, len, x->shadows ? at(x, x->shadows, x->shadow++) : v);
     if (v->kind == PJD_PK_OPAQUE)
         return pjd_error_set(x->err, PJD_ERR_MODEL, PJD_WHO ": " PJD_KEY ": expected a tensor, found an object of %.*s",
                              x->r->who, PJD_KEY_ARG(name, len), PJD_KEY_ARG(v->u.text, v->length));
@@ -304,6 +322,34 @@ static pjd_status emit_averaged(extractor *x, const choice *c)
     return emit(x, c->base, "", 0, 0);
 }
 
+/* A list without names is taken when it goes through the state dict, tensor by tensor. */
+static void match_shadows(extractor *x, const choice *c)
+{
+    size_t n = 0;
+    bool fits = c->base->kind == PJD_PK_DICT;
+
+    for (size_t i = 0; fits && i + 1 < c->base->length; i += 2) {
+        const pjd_pk_value *key = at(x, c->base, i), *v = at(x, c->base, i + 1), *s;
+
+        if (key->kind != PJD_PK_STR || v->kind != PJD_PK_TENSOR)
+            continue;
+        s = n < c->shadows->length ? at(x, c->shadows, n) : NULL;
+        fits = s && s->kind == PJD_PK_TENSOR &&
+               pjd_shape_equal(&x->p->tensors[v->u.index].shape, &x->p->tensors[s->u.index].shape);
+        n++;
+    }
+    if (fits && n == c->shadows->length) {
+        x->shadows = c->shadows;
+        pjd_logf(x->r->log, PJD_LOG_INFO, "%s: EMA weights taken (shadow_params, in the order of the %zu tensors)",
+                 x->r->who, n);
+    } else {
+        pjd_logf(
+            x->r->log, PJD_LOG_WARN,
+            "%s: %zu averaged weights without names (shadow_params) do not fit the tensors; the raw ones are taken",
+            x->r->who, (size_t)c->shadows->length);
+    }
+}
+
 /* ---- hyper-parameters ---- */
 
 static pjd_status read_hyper(extractor *x, const pjd_pk_value *root)
@@ -366,6 +412,8 @@ pjd_status pjd_torch_extract(const pjd_pickle *p, pjd_pk_ref root, pjd_error *er
     } else {
         if (c.base_key)
             pjd_logf(x.r->log, PJD_LOG_DEBUG, "%s: weights found in %s", x.r->who, c.base_key);
+        if (c.shadows)
+            match_shadows(&x, &c);
         status = emit(&x, c.base, "", 0, 0);
     }
     if (status == PJD_OK && x.skipped)

@@ -105,6 +105,8 @@ def torch_files():
     both = collections.OrderedDict(list(online.items()) + list(ema.items()))
     both["initted"], both["step"] = torch.tensor(True), torch.tensor(3)
     save("ema_class.pt", {"step": 1, "model": named("model."), "ema": both})
+    save("ema_list.pt", {"model": named("module."), "optimizer": {}, "step": 1,
+                         "ema": {"decay": 0.999, "num_updates": 7, "shadow_params": list(named(plus=100.0).values())}})
     save("two_networks.pt", {"G": named(), "D": {"conv": {"weight": ramp((2, 2))}}, "epoch": 1})
     twice = named("model.unet.")
     for k, v in list(twice.items()):

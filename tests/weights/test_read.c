@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Checkpoints that must load: element types, layouts, wrappers, folders. The fixtures follow one rule (make_fixtures.py). */
 #include "weights/forge.h"
+#include "weights/zipdir.h"
 
 typedef struct log_text {
     char text[4096];
@@ -202,6 +203,7 @@ static void test_wrappers(void **state)
         {"module_optimizer.pt", "prefix module. stripped", "module.conv.bias", 4, ramp},
         {"ema.pt", "EMA weights taken (ema)", "conv.bias", 4, averaged},
         {"ddim_list.pth", "EMA weights taken (last element", "conv.bias", 4, averaged},
+        {"ema_list.pt", "EMA weights taken (shadow_params", "module.conv.bias", 4, averaged},
         {"ema_class.pt", "EMA weights taken (ema_model.*)", "ema_model.model.conv.bias", 6, averaged},
         {"lightning.ckpt", "prefix model.unet. stripped", "model.unet.conv.bias", 4, ramp},
     };
@@ -260,6 +262,50 @@ static void test_folders(void **state)
     }
 }
 
+/* Lightning with LitEma: shadows without dots take the weights' names, counters and the loss' networks go. */
+static void test_shadows(void **state)
+{
+    static const char *const names[] = {
+        "betas",           "loss.net.weight",  "model.net.a.b.w", "model.net.c",
+        "model_ema.decay", "model_ema.netabw", "model_ema.netc",
+    };
+    enum { COUNT = PJD_COUNTOF(names) };
+
+    for (int broken = 0; broken < 2; broken++) {
+        forge f = {0};
+        char header[1024] = "{";
+        log_text log = {{0}};
+        pjd_log l = {collect, &log};
+        pjd_error err = {0};
+        pjd_weights *w;
+        size_t used = 1;
+
+        for (size_t i = 0; i < COUNT; i++)
+            used += (size_t)snprintf(header + used, sizeof header - used,
+                                     "\"%s%s\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[%zu,%zu]}%s", names[i],
+                                     broken && i == COUNT - 1 ? "x" : "", 2 * i, 2 * i + 2, i + 1 < COUNT ? "," : "}");
+        forge_safetensors(&f, header, 2 * COUNT);
+        assert_ok(pjd_weights_open_memory(f.data, f.size, &l, &w, &err), &err);
+        assert_non_null(strstr(log.text, "1 tensors of loss.* left aside"));
+        assert_null(pjd_weights_find(w, "loss.net.weight"));
+        if (broken) { /* a shadow of nothing: not what it seems */
+            assert_int_equal(pjd_weights_count(w), COUNT - 1);
+            assert_non_null(pjd_weights_find(w, "model_ema.netabw"));
+        } else {
+            const unsigned char *data = f.data + f.size - (size_t)2 * COUNT;
+
+            assert_non_null(strstr(log.text, "EMA weights taken (model_ema.*), 2 tensors of model.* replaced"));
+            assert_int_equal(pjd_weights_count(w), 3);
+            assert_ptr_equal(pjd_weights_find(w, "net.a.b.w")->data, data + 10);
+            assert_ptr_equal(pjd_weights_find(w, "net.c")->data, data + 12);
+            assert_ptr_equal(pjd_weights_find(w, "betas")->data, data);
+            assert_null(pjd_weights_find(w, "model_ema.decay"));
+        }
+        pjd_weights_free(w);
+        forge_free(&f);
+    }
+}
+
 /* One tensor under names with and without prefixes, in memory. */
 static void test_prefixes(void **state)
 {
@@ -271,7 +317,7 @@ static void test_prefixes(void **state)
         {"module.a.x", "module.b", "a.x", "b"},
         {"module.model.a", "module.model.b", "a", "b"},
         {"model.a.x", "betas", "a.x", "betas"},         /* a wrapper's buffer */
-        {"model.a.x", "loss.b", "model.a.x", "loss.b"}, /* two modules: which is the network is not ours to say */
+        {"model.a.x", "net.b", "model.a.x", "net.b"},   /* two modules: which is the network is not ours to say */
         {"model.a", "a", "model.a", "a"},               /* would collide */
         {"module.", "module.b", "module.", "module.b"}, /* nothing left */
         {"model.diffusion_model.a.b", "model.diffusion_model.c", "a.b", "c"},
@@ -384,9 +430,58 @@ static void test_strides(void **state)
     }
 }
 
+/* The published check value, and the fast way against the plain one: every length around its steps, every alignment. */
+static void test_checksum(void **state)
+{
+    enum { LARGEST = 70000 };
+    unsigned char *p = malloc(LARGEST + 16);
+
+    assert_int_equal(pjd_crc32((const unsigned char *)"123456789", 9), 0xcbf43926);
+    assert_int_equal(pjd_crc32_tables((const unsigned char *)"123456789", 9), 0xcbf43926);
+    assert_int_equal(pjd_crc32(NULL, 0), 0);
+    for (size_t i = 0; i < LARGEST + 16; i++)
+        p[i] = (unsigned char)(i * i >> 3 ^ i * 29);
+    for (size_t n = 0; n < 400; n++)
+        for (size_t at = 0; at < 16; at += 3)
+            assert_int_equal(pjd_crc32(p + at, n), pjd_crc32_tables(p + at, n));
+    for (size_t n = LARGEST - 70; n < LARGEST; n++)
+        assert_int_equal(pjd_crc32(p + 1, n), pjd_crc32_tables(p + 1, n));
+    free(p);
+}
+
+/* A bit that changed in a stored array of numbers is found when the array is wanted, and not before. */
+static void test_damage(void **state)
+{
+    static const char *const files[] = {"layouts.pt", "lightning.ckpt", "arrays.npz"};
+
+    for (size_t f = 0; f < PJD_COUNTOF(files); f++) {
+        size_t size, wrong = 0, count;
+        unsigned char *data = fixture(files[f], &size);
+        const pjd_tensor *last;
+        pjd_weights *w = NULL;
+        pjd_error err;
+
+        assert_ok(pjd_weights_open_memory(data, size, NULL, &w, &err), &err);
+        count = pjd_weights_count(w);
+        last = pjd_weights_at(w, count - 1);
+        *(unsigned char *)(uintptr_t)last->data ^= 1;
+        for (size_t i = 0; i < count; i++)
+            if (pjd_weights_verify(w, pjd_weights_at(w, i), &err) != PJD_OK) {
+                assert_int_equal(err.code, PJD_ERR_MODEL);
+                assert_non_null(strstr(err.text, "damaged: the checksum of "));
+                wrong++;
+            }
+        assert_int_equal(pjd_weights_verify(w, last, &err), PJD_ERR_MODEL);
+        assert_true(wrong >= 1 && wrong < count);
+        pjd_weights_free(w);
+        free(data);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_checksum), cmocka_unit_test(test_damage),    cmocka_unit_test(test_shadows),
         cmocka_unit_test(test_layouts),  cmocka_unit_test(test_npz),       cmocka_unit_test(test_object),
         cmocka_unit_test(test_wrappers), cmocka_unit_test(test_lightning), cmocka_unit_test(test_folders),
         cmocka_unit_test(test_prefixes), cmocka_unit_test(test_halves),    cmocka_unit_test(test_strides),
