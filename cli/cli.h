@@ -388,6 +388,17 @@ bool cli_progress_json(void);
 void cli_progress_start(const char *label, size_t number, size_t total);
 void cli_progress_step(size_t step, size_t steps);
 void cli_progress_clear(void); /* before anything else is written on the terminal */
+/* What a run will take; not known for priors that are no networks, and not found out when nobody would see it. */
+typedef struct cli_estimate {
+    bool known;
+    double seconds, bytes, calls; /* bytes: of the whole program */
+} cli_estimate;
+cli_estimate cli_estimate_solve(pjd_model *m, pjd_operator *op, const pjd_solve_options *o, size_t times);
+cli_estimate cli_estimate_sample(pjd_model *m, const pjd_shape *item, const pjd_solve_options *o);
+cli_estimate cli_estimate_sources(pjd_sources *s, const pjd_source_options *o, bool completing, size_t times);
+void cli_estimate_tell(const cli_estimate *e);
+/* "12 ms", "3.4 s", "5 min", "2.1 h" */
+void cli_seconds_text(double seconds, char *out, size_t size);
 /* Seconds of a clock that only goes forward. */
 double cli_now(void);
 /* "text" as a JSON string on f. */

@@ -38,6 +38,7 @@ typedef struct bench {
     int *labels;
     double *ms; /* of each round, sorted in the end */
     double plan_ms;
+    pjd_estimate expected; /* before anything was planned; 0 seconds: unknown */
     pjd_runner_stats stats;
 } bench;
 
@@ -84,9 +85,13 @@ static pjd_status plan(const A *a, pjd_model *m, const pjd_shape *item, bench *b
                             .tile = (size_t)a->tile,
                             .classes = pjd_model_get_info(m)->num_classes ? b->labels : NULL, /* class 0 is any */
                             .log = {cli_log, NULL}};
-    double start = cli_now();
-    pjd_status st = pjd_runner_create(m, (size_t)a->batch, item, &o, &b->runner, err);
+    double start;
+    pjd_status st;
 
+    if (pjd_model_estimate(m, (size_t)a->batch, item, &o, &b->expected, NULL) != PJD_OK)
+        b->expected = (pjd_estimate){0};
+    start = cli_now();
+    st = pjd_runner_create(m, (size_t)a->batch, item, &o, &b->runner, err);
     b->plan_ms = 1e3 * (cli_now() - start);
     return st;
 }
@@ -144,6 +149,7 @@ static void print_lines(const A *a, const pjd_model *m, const pjd_shape *item, c
     printf("planning: %.1f ms\n", b->plan_ms);
     printf("one call: %.2f ms (median of %ld; least %.2f, most %.2f)\n", median(b->ms, n), a->rounds, b->ms[0],
            b->ms[n - 1]);
+    printf("estimated before: %.2f ms, %.1f MiB\n", 1e3 * b->expected.seconds, (double)b->expected.bytes / 1048576);
     printf("activations: %.1f MiB\n", (double)b->stats.arena_bytes / 1048576);
     printf("packed weights: %.1f MiB\n", (double)b->stats.weight_bytes / 1048576);
     printf("tiles: %zu\n", b->stats.tiles);
@@ -158,10 +164,11 @@ static void print_json(const A *a, const pjd_model *m, const pjd_shape *item, co
     cli_json_string(stdout, i->family);
     printf(",\"parameters\":%llu,\"batch\":%ld,\"channels\":%zu,\"width\":%zu,\"height\":%zu,\"precision\":\"%s\","
            "\"threads\":%ld,\"rounds\":%ld,\"plan_ms\":%.3f,\"median_ms\":%.3f,\"least_ms\":%.3f,\"most_ms\":%.3f,"
+           "\"estimated_ms\":%.3f,\"estimated_bytes\":%zu,"
            "\"activation_bytes\":%zu,\"weight_bytes\":%zu,\"tiles\":%zu}\n",
            (unsigned long long)i->parameters, a->batch, item->dim[0], item->dim[2], item->dim[1], precision_name(a),
-           threads_used(a), a->rounds, b->plan_ms, median(b->ms, n), b->ms[0], b->ms[n - 1], b->stats.arena_bytes,
-           b->stats.weight_bytes, b->stats.tiles);
+           threads_used(a), a->rounds, b->plan_ms, median(b->ms, n), b->ms[0], b->ms[n - 1], 1e3 * b->expected.seconds,
+           b->expected.bytes, b->stats.arena_bytes, b->stats.weight_bytes, b->stats.tiles);
 }
 
 static int run_model(const A *a, pjd_model *m, size_t w, size_t h)

@@ -46,6 +46,11 @@ static const cli_option options[] = {
 
 static const A defaults = {.samples = 1, .size = "64x64", .window = -1, .overlap = -1};
 
+static void on_begin(void *user)
+{
+    cli_estimate_tell(user);
+}
+
 static bool on_progress(void *user, size_t step, size_t steps, const float *x0)
 {
     if (cli_interrupted())
@@ -81,6 +86,7 @@ static int draw(const A *a, const cli_plan *plan, pjd_model *m, size_t w, size_t
     size_t samples = (size_t)a->samples, count, all;
     int label = 0, *labels = NULL, code = CLI_DONE;
     pjd_solve_options o;
+    cli_estimate e = {0};
     float *x = NULL;
     pjd_error err;
 
@@ -109,6 +115,10 @@ static int draw(const A *a, const cli_plan *plan, pjd_model *m, size_t w, size_t
     o.progress = on_progress;
     o.log = (pjd_log){cli_log, NULL};
     cli_progress_start(a->output, 1, 1);
+    if (code == CLI_DONE)
+        e = cli_estimate_sample(m, &item, &o);
+    o.begin = on_begin;
+    o.progress_user = &e;
     if (code == CLI_DONE && pjd_sample(m, &item, &o, a->eta, x, &err) != PJD_OK)
         code = cli_fail(&err, NULL, false);
     if (code == CLI_DONE)

@@ -78,6 +78,18 @@ static int read_given(composing *c)
 
 /* ---- one window, one take ---- */
 
+static pjd_source_options solve_options(const composing *c)
+{
+    pjd_source_options o;
+
+    pjd_source_options_init(&o);
+    o.steps = (size_t)c->a->steps;
+    o.repeats = (size_t)c->a->repeats;
+    o.step_size = c->a->step_size;
+    o.free_encoding = c->a->free_encoding;
+    return o;
+}
+
 /* known [stems, keep]: the start of the window, as the window before found it */
 static int solve_window(composing *c, pjd_sources *s, const float *known, size_t keep, float *stems)
 {
@@ -87,11 +99,7 @@ static int solve_window(composing *c, pjd_sources *s, const float *known, size_t
 
     for (size_t i = 0; i < c->m->stems; i++)
         given[i] = c->given[i] ? c->part[i] : NULL;
-    pjd_source_options_init(&o);
-    o.steps = (size_t)c->a->steps;
-    o.repeats = (size_t)c->a->repeats;
-    o.step_size = c->a->step_size;
-    o.free_encoding = c->a->free_encoding;
+    o = solve_options(c);
     o.seed = music_seed(c->a->seed, c->window, c->take);
     o.known = keep ? known : NULL;
     o.known_length = keep;
@@ -146,6 +154,12 @@ static int solve(composing *c)
             code = cli_error(CLI_MEMORY, "out of memory");
     if (code == CLI_DONE && pjd_sources_create(c->m->models, c->m->count, w->length, &runner, &sources, &err) != PJD_OK)
         code = cli_fail(&err, NULL, false);
+    if (code == CLI_DONE) {
+        pjd_source_options o = solve_options(c);
+        cli_estimate e = cli_estimate_sources(sources, &o, true, takes * w->count - c->state.done);
+
+        cli_estimate_tell(&e);
+    }
     for (c->take = c->state.done / w->count; c->take < takes && code == CLI_DONE; c->take++)
         code = solve_take(c, sources, known, found);
     pjd_sources_free(sources);

@@ -68,11 +68,39 @@ bool cli_find_shipped(const char *kind, char *out, size_t size)
     return (list && search_list(list, kind, out, size)) || search_beside_program(kind, out, size);
 }
 
+/* What is said while a model is opened: told afterwards, because a refusal is one line. */
+typedef struct kept {
+    size_t used;
+    char text[16384]; /* for each line its level, the line, a zero */
+} kept;
+
+static void keep(void *user, pjd_log_level level, const char *line)
+{
+    kept *k = user;
+    size_t n = strlen(line) + 2;
+
+    if (n > sizeof k->text - k->used) { /* more than any model says */
+        cli_log(NULL, level, line);
+        return;
+    }
+    k->text[k->used] = (char)level;
+    memcpy(k->text + k->used + 1, line, n - 1);
+    k->used += n;
+}
+
+static void tell(const kept *k)
+{
+    for (size_t i = 0; i < k->used; i += strlen(k->text + i + 1) + 2)
+        cli_log(NULL, (pjd_log_level)k->text[i], k->text + i + 1);
+}
+
 int cli_model_open(const char *path, const char *config, pjd_model **out)
 {
     char found[CLI_PATH_MAX], resolved[PATH_MAX];
-    pjd_model_options opt = {.config = config, .log = {cli_log, NULL}};
+    kept said = {0};
+    pjd_model_options opt = {.config = config, .log = {keep, &said}};
     pjd_error err;
+    pjd_status st;
 
     *out = NULL;
     if (!path) {
@@ -85,7 +113,8 @@ int cli_model_open(const char *path, const char *config, pjd_model **out)
         if (cli_verbose())
             cli_say("model: %s", path);
     }
-    if (pjd_model_open(path, &opt, out, &err) != PJD_OK)
-        return cli_fail(&err, path, false);
-    return CLI_DONE;
+    st = pjd_model_open(path, &opt, out, &err);
+    if (st == PJD_OK || cli_verbose())
+        tell(&said);
+    return st == PJD_OK ? CLI_DONE : cli_fail(&err, path, false);
 }

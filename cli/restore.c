@@ -247,6 +247,11 @@ static void tell_estimate(file_run *f, size_t step, size_t steps)
         cli_say("about %.0f s left (step %zu of %zu), about %.0f MiB", left, done, all, mib);
 }
 
+static void on_begin(void *user)
+{
+    cli_estimate_tell(&((const file_run *)user)->expected);
+}
+
 static bool on_progress(void *user, size_t step, size_t steps, const float *x0)
 {
     file_run *f = user;
@@ -356,9 +361,23 @@ static void fill_options(file_run *f, double sigma, pjd_noise *noise, int *label
     o->runner.classes = a->classes ? labels : NULL;
     o->runner.log = (pjd_log){cli_log, NULL};
     o->consistency = consistent_after(f) ? PJD_CONSISTENCY_OFF : (pjd_consistency)a->consistency;
+    o->begin = on_begin;
     o->progress = on_progress;
     o->progress_user = f;
     o->log = (pjd_log){cli_log, NULL};
+}
+
+/* Of a folder's pictures, when one has another size than the one before. */
+static void expect(file_run *f, pjd_operator *op, const pjd_solve_options *o)
+{
+    restore_run *r = f->r;
+
+    f->expected = (cli_estimate){0};
+    if (f->unit_index > 0 || (r->expected_w == f->rw && r->expected_h == f->rh))
+        return;
+    r->expected_w = f->rw;
+    r->expected_h = f->rh;
+    f->expected = cli_estimate_solve(r->model, op, o, f->units);
 }
 
 /* A lifted measurement has sqrt(3) times the noise of the gray one: residuals are told for the gray one. */
@@ -437,6 +456,8 @@ static pjd_status run_solver(file_run *f, pjd_operator *op, const float *y, floa
         y = lifted;
     }
     fill_options(f, sigma, noise, labels, &o);
+    if (st == PJD_OK)
+        expect(f, op, &o);
     if (st == PJD_OK)
         st = pjd_solve(f->r->model, op, y, &o, solved, &report, err);
     if (st == PJD_OK)

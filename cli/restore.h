@@ -26,6 +26,7 @@ typedef struct restore_run {
     float *noise; /* recorded draws */
     size_t noise_count;
     int class_label;
+    size_t expected_w, expected_h; /* size whose time was told last */
 } restore_run;
 
 /* One input. */
@@ -53,6 +54,7 @@ typedef struct file_run {
     size_t unit_index, units;
     double first_step; /* when the first step ended */
     bool told;         /* how long the run will take */
+    cli_estimate expected; /* before it runs; told at its start */
     pjd_error saved;   /* of --save-every, from inside the progress callback */
 } file_run;
 

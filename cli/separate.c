@@ -148,6 +148,8 @@ static int work(const separate_args *a, const music *m, mix_input *in)
     sep_state s = {.fd = -1, .stems = m->stems, .length = in->length, .takes = 1};
     pjd_runner_options runner = separate_runner(a);
     pjd_sources *sources = NULL;
+    pjd_source_options o;
+    cli_estimate expected;
     char key[4000];
     pjd_error err;
     int code = music_windows(m, a->window, a->overlap, in->length, &s.windows);
@@ -166,8 +168,12 @@ static int work(const separate_args *a, const music *m, mix_input *in)
             code = cli_fail(&err, NULL, false);
         else if (pjd_sources_count(sources) != m->stems)
             code = cli_error(CLI_MODEL, "-m: expected %zu stems, found %zu", m->stems, pjd_sources_count(sources));
-        else
+        else {
+            separate_options(a, &o);
+            expected = cli_estimate_sources(sources, &o, false, s.windows.count - s.done);
+            cli_estimate_tell(&expected);
             code = solve_windows(a, sources, in, &s);
+        }
     }
     pjd_sources_free(sources);
     cli_progress_clear();

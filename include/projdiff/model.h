@@ -145,6 +145,25 @@ typedef struct pjd_runner_stats {
 PJD_API void pjd_runner_get_stats(const pjd_runner *r, pjd_runner_stats *out);
 PJD_API void pjd_runner_free(pjd_runner *r); /* NULL is fine */
 
+/* What a runner would take on this machine while nothing else runs on it. */
+typedef struct pjd_estimate {
+    double seconds; /* one evaluation of the batch, all its tiles */
+    size_t tiles;   /* an evaluation is this many calls of the network */
+    size_t activation_bytes;
+    size_t weight_bytes; /* packed weights, and a converted copy of those a file stores in another form */
+    size_t bytes;        /* all that the runner holds */
+} pjd_estimate;
+
+/*
+ * Before pjd_runner_create with the same arguments: the shapes of the plan, no weights read or packed. The time is the
+ * planner's count of operations, or of bytes where those take longer, times what one takes here; the first call in a process
+ * (for its threads, backend and precision) finds that out in about a tenth of a second. Within a factor of two on the
+ * machines it was tried on; other work on the machine is not foreseen. PJD_ERR_UNSUPPORTED for priors that are not
+ * networks; other errors as pjd_runner_create.
+ */
+PJD_API pjd_status pjd_model_estimate(pjd_model *m, size_t batch, const pjd_shape *item, const pjd_runner_options *opt,
+                                      pjd_estimate *out, pjd_error *err);
+
 /* ---- priors that are not files ---- */
 
 /* The noise schedule of a prior made by the functions below. */

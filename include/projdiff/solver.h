@@ -51,6 +51,9 @@ typedef struct pjd_solve_options {
     pjd_compat compat;
     pjd_consistency consistency; /* linear operators only */
     pjd_runner_options runner;
+    /* Called with progress_user when everything is checked and planned, before the prior is asked for the first time; or
+       NULL. */
+    void (*begin)(void *user);
     pjd_progress_fn progress; /* or NULL */
     void *progress_user;
     pjd_log log;
@@ -83,11 +86,22 @@ PJD_API pjd_status pjd_solve(pjd_model *model, pjd_operator *op, const float *y,
                              pjd_solve_report *report, pjd_error *err);
 
 /*
+ * What pjd_solve with these arguments would take, before it runs: steps, network_calls, peak_bytes, and by
+ * pjd_model_estimate network_seconds, to which `seconds` adds nothing (all else is below a few per cent). The rest is 0.
+ * Errors as pjd_model_estimate.
+ */
+PJD_API pjd_status pjd_solve_estimate(pjd_model *model, pjd_operator *op, const pjd_solve_options *opt,
+                                      pjd_solve_report *out, pjd_error *err);
+
+/*
  * Draw samples from the prior (DDIM, Song et al. 2021, eta = 0..1; steps 0: 100).
  * x: [samples, item].
  */
 PJD_API pjd_status pjd_sample(pjd_model *model, const pjd_shape *item, const pjd_solve_options *opt, double eta,
                               float *x, pjd_error *err);
+/* As pjd_solve_estimate, of pjd_sample. */
+PJD_API pjd_status pjd_sample_estimate(pjd_model *model, const pjd_shape *item, const pjd_solve_options *opt,
+                                       pjd_solve_report *out, pjd_error *err);
 
 /* Estimate of the noise level of a picture [c,h,w] in -1..1 from its quietest regions (the fifth of the 16x16 blocks with the
    smallest diagonal second differences), in the units of y. 0 for pictures smaller than 16x16. */

@@ -81,6 +81,14 @@ typedef struct pjd_source_report {
 } pjd_source_report;
 
 /*
+ * What one pjd_separate (or, completing, pjd_complete) of this length would take, by pjd_model_estimate: steps, repeats,
+ * step_size, network_calls, network_seconds and seconds, the rest 0. opt may be NULL. PJD_ERR_UNSUPPORTED: a model that is
+ * no network.
+ */
+PJD_API pjd_status pjd_sources_estimate(pjd_sources *s, const pjd_source_options *opt, bool completing,
+                                        pjd_source_report *out, pjd_error *err);
+
+/*
  * Divide mixture [length] into stems [stems, length]; with "projdiff" and "dirac" the stems sum to the mixture to rounding.
  * report may be NULL, opt too. On failure stems' content is undefined. PJD_ERR_ARG, PJD_ERR_NONFINITE, PJD_ERR_CANCELLED.
  */

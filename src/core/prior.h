@@ -26,6 +26,9 @@ typedef struct pjd_prior_vtbl {
     pjd_status (*raw)(pjd_model *m, void *state, const float *x, double t, float *out, pjd_error *err);
     /* Bytes of activations a plan of this size would need, without making it; NULL: 0. */
     size_t (*plan_bytes)(pjd_model *m, size_t batch, const pjd_shape *item);
+    /* seconds, activation_bytes and weight_bytes of one call of a plan, without making it; NULL: unknown. */
+    pjd_status (*estimate)(pjd_model *m, size_t batch, const pjd_shape *item, const pjd_runner_options *opt,
+                           pjd_estimate *out, pjd_error *err);
     void (*state_stats)(pjd_model *m, void *state, size_t *arena_bytes, size_t *weight_bytes); /* NULL: 0 */
     void (*state_free)(pjd_model *m, void *state);
     void (*destroy)(pjd_model *m); /* frees priv */

@@ -22,8 +22,17 @@ typedef struct pjd_solver_run {
     pjd_error *err;
 } pjd_solver_run;
 
+/* What a run will take: evaluations of the prior, and floats besides the result and the runner. */
+typedef struct pjd_solver_forecast {
+    size_t steps;
+    uint64_t evaluations;
+    size_t floats;
+} pjd_solver_forecast;
+
 typedef struct pjd_solver_class {
     pjd_entry entry;
+    /* Of r, what is known before: model, op, opt, samples, sigma. */
+    void (*forecast)(const pjd_solver_run *r, pjd_solver_forecast *f);
     pjd_status (*run)(pjd_solver_run *r);
 } pjd_solver_class;
 

@@ -73,15 +73,17 @@ static pjd_status check_classes(const pjd_network *net, const int *classes, size
     return PJD_OK;
 }
 
-/* Record the network for a size. */
-static pjd_status record(const pjd_network *net, size_t batch, const pjd_shape *item, pjd_nn_builder **b,
+/* Record the network for a size; threads 0: its shapes only, no weights are read. */
+static pjd_status record(const pjd_network *net, size_t batch, const pjd_shape *item, int threads, pjd_nn_builder **b,
                          pjd_nn_value *out, pjd_error *err)
 {
-    pjd_status st = pjd_net_tensors_load(net->tensors, net->family, err);
+    pjd_status st = threads ? pjd_net_tensors_load(net->tensors, net->family, threads, err) : PJD_OK;
 
     *b = NULL;
     if (st == PJD_OK)
         st = pjd_nn_builder_create(batch, b, err);
+    if (st == PJD_OK && !threads)
+        pjd_nn_builder_sketch(*b);
     if (st == PJD_OK)
         *out = net->cls->build(net, *b, pjd_nn_input(*b, item->dim[0], item->dim[1], item->dim[2]));
     return st;
@@ -142,7 +144,7 @@ static pjd_status prior_plan(pjd_model *m, size_t batch, const pjd_shape *item, 
         return pjd_error_nomem(err, net->family, sizeof *s);
     st = make_buffers(net, s, batch, item, classes, err);
     if (st == PJD_OK)
-        st = record(net, batch, item, &b, &y, err);
+        st = record(net, batch, item, o.threads, &b, &y, err);
     if (st == PJD_OK)
         st = pjd_nn_plan_create(b, y, &o, &s->plan, err);
     pjd_nn_builder_free(b);
@@ -211,10 +213,38 @@ static size_t prior_plan_bytes(pjd_model *m, size_t batch, const pjd_shape *item
     pjd_nn_value y = PJD_NN_NONE;
     size_t bytes = SIZE_MAX; /* what cannot be recorded cannot be afforded either */
 
-    if (check_item(net, item, NULL) == PJD_OK && record(net, batch, item, &b, &y, NULL) == PJD_OK && y != PJD_NN_NONE)
+    if (check_item(net, item, NULL) == PJD_OK && record(net, batch, item, 0, &b, &y, NULL) == PJD_OK &&
+        y != PJD_NN_NONE)
         bytes = pjd_nn_plan_bytes(b, y);
     pjd_nn_builder_free(b);
     return bytes;
+}
+
+static pjd_status prior_estimate(pjd_model *m, size_t batch, const pjd_shape *item, const pjd_runner_options *opt,
+                                 pjd_estimate *out, pjd_error *err)
+{
+    const pjd_network *net = ((prior *)m->priv)->net;
+    pjd_nn_options o = {.threads = pjd_threads_resolve(opt ? opt->threads : 0),
+                        .backend = opt ? opt->backend : PJD_BACKEND_AUTO,
+                        .precision = opt ? opt->precision : PJD_PRECISION_DEFAULT};
+    size_t in = net->in_channels * (1 + net->center_input + (net->sigma_data > 0)), pixels;
+    pjd_nn_builder *b = NULL;
+    pjd_nn_value y = PJD_NN_NONE;
+    pjd_nn_estimate e = {0};
+    pjd_status st = check_item(net, item, err);
+
+    if (st == PJD_OK)
+        st = record(net, batch, item, 0, &b, &y, err);
+    if (st == PJD_OK)
+        st = pjd_nn_plan_estimate(b, y, &o, &e, err);
+    pjd_nn_builder_free(b);
+    if (st != PJD_OK)
+        return st;
+    pixels = batch * item->dim[1] * item->dim[2]; /* the plan's shapes were checked */
+    out->seconds = e.seconds;
+    out->activation_bytes = e.arena_bytes + pixels * (in + net->out_channels) * sizeof(float);
+    out->weight_bytes = e.weight_bytes + pjd_net_tensors_copies(net->tensors);
+    return PJD_OK;
 }
 
 static void prior_state_stats(pjd_model *m, void *v, size_t *arena_bytes, size_t *weight_bytes)
@@ -238,6 +268,7 @@ static const pjd_prior_vtbl network_prior = {
     .denoise = prior_denoise,
     .raw = prior_raw,
     .plan_bytes = prior_plan_bytes,
+    .estimate = prior_estimate,
     .state_stats = prior_state_stats,
     .state_free = prior_state_free,
     .destroy = prior_destroy,
@@ -249,6 +280,7 @@ static const pjd_prior_vtbl edm_prior = {
     .denoise_ve = prior_denoise_ve,
     .raw = prior_raw,
     .plan_bytes = prior_plan_bytes,
+    .estimate = prior_estimate,
     .state_stats = prior_state_stats,
     .state_free = prior_state_free,
     .destroy = prior_destroy,

@@ -413,6 +413,7 @@ static pjd_status load_one(pjd_net_tensors *l, const char *who, weight *w, pjd_e
 static pjd_status load_all(pjd_net_tensors *l, const char *who, int threads, pjd_error *err)
 {
     size_t count = l->weight_count, failed = count;
+    pthread_mutex_t guard = PTHREAD_MUTEX_INITIALIZER; /* of failed, st and err */
     pjd_status st = PJD_OK;
 
     if (l->parameters < PARALLEL_FROM)
@@ -423,17 +424,20 @@ static pjd_status load_all(pjd_net_tensors *l, const char *who, int threads, pjd
         pjd_status s;
         bool hopeless;
 
-#pragma omp critical(pjd_net_load)
+        pthread_mutex_lock(&guard);
         hopeless = failed < i;
+        pthread_mutex_unlock(&guard);
         s = hopeless ? PJD_OK : load_one(l, who, &l->weights[i], &mine);
         if (s == PJD_OK)
             continue;
-#pragma omp critical(pjd_net_load)
+        pthread_mutex_lock(&guard);
         if (i < failed) {
             failed = i;
             st = pjd_error_set(err, s, "%s", mine.text);
         }
+        pthread_mutex_unlock(&guard);
     }
+    pthread_mutex_destroy(&guard);
     return st;
 }
 

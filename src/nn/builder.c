@@ -25,6 +25,11 @@ pjd_status pjd_nn_builder_create(size_t batch, pjd_nn_builder **out, pjd_error *
     return PJD_OK;
 }
 
+void pjd_nn_builder_sketch(pjd_nn_builder *b)
+{
+    b->sketch = true;
+}
+
 void pjd_nn_builder_free(pjd_nn_builder *b)
 {
     if (!b)
@@ -544,9 +549,10 @@ static float *make_weights(pjd_nn_builder *b, size_t n)
 static pjd_nn_value phases(pjd_nn_builder *b, pjd_nn_value x, const float *weight, const float *bias, size_t in,
                            size_t out, size_t f, size_t q, size_t first, size_t count)
 {
-    float *w = make_weights(b, count * out * (2 * in + 1)), *bv = w ? w + 2 * count * out * in : NULL;
+    float *w = b->sketch ? NULL : make_weights(b, count * out * (2 * in + 1)),
+          *bv = w ? w + 2 * count * out * in : NULL;
     size_t pad = f / 2 + f % 2;
-    pjd_nn_conv p = {.weight = w,
+    pjd_nn_conv p = {.weight = b->sketch ? weight : w,
                      .bias = bv,
                      .out = count * out,
                      .kh = 1,
@@ -556,6 +562,8 @@ static pjd_nn_value phases(pjd_nn_builder *b, pjd_nn_value x, const float *weigh
                      .pad_right = q,
                      .residual = PJD_NN_NONE};
 
+    if (b->sketch)
+        return pjd_nn_conv2d(b, x, &p);
     if (!w)
         return PJD_NN_NONE;
     for (size_t i = 0; i < count; i++) {

@@ -17,11 +17,13 @@ typedef struct nn_conv_case {
 
 typedef struct nn_conv_way {
     const char *name;
-    bool affine; /* takes NN_AFFINE */
+    bool affine;  /* takes NN_AFFINE */
+    nn_rate rate; /* of its units, in estimates of time */
     bool (*can)(const nn_conv_case *c);
     /* Estimate in units of one multiply-add of the packed product; the cheapest that can is taken. */
     double (*cost)(const nn_conv_case *c);
     size_t (*scratch)(const nn_conv_case *c);
+    size_t (*weights)(const nn_conv_case *c); /* bytes that prepare packs */
     /* Allocates s->priv, whose first member is the nn_conv_way pointer (nn_conv_head). */
     pjd_status (*prepare)(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, pjd_error *err);
     pjd_status (*run)(pjd_nn_plan *p, nn_step *s, pjd_error *err);

@@ -33,6 +33,11 @@ static size_t scratch(const nn_conv_case *c)
     return pjd_mul(c->batch * pjd_nn_positions(&c->in), 4 * c->in.c * sizeof(float), &n) ? n : SIZE_MAX;
 }
 
+static size_t weights(const nn_conv_case *c)
+{
+    return (c->out.c * c->in.c * c->r->kh * c->r->kw + c->out.c) * sizeof(float);
+}
+
 static pjd_status prepare_piece(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, size_t piece, const float *src,
                                 size_t ic_first, pjd_error *err)
 {
@@ -173,6 +178,13 @@ static pjd_status run(pjd_nn_plan *p, nn_step *s, pjd_error *err)
     return st;
 }
 
-const nn_conv_way pjd_nn_conv_dnnl = {
-    .name = "onednn", .can = can, .cost = cost, .scratch = scratch, .prepare = prepare, .run = run, .clear = clear};
+const nn_conv_way pjd_nn_conv_dnnl = {.name = "onednn",
+                                      .rate = NN_RATE_ONEDNN,
+                                      .can = can,
+                                      .cost = cost,
+                                      .scratch = scratch,
+                                      .weights = weights,
+                                      .prepare = prepare,
+                                      .run = run,
+                                      .clear = clear};
 #endif

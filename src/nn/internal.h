@@ -75,6 +75,7 @@ struct pjd_nn_builder {
     nn_rec *recs;
     size_t rec_count, rec_room;
     bool has_input;
+    bool sketch;  /* weights are not read */
     float **made; /* weights rearranged for a layer; they live as long as the builder */
     size_t made_count;
     pjd_error error; /* first one; code PJD_OK: none */
@@ -152,11 +153,21 @@ static inline size_t pjd_nn_padded(size_t c)
 typedef struct nn_step nn_step;
 typedef struct nn_team nn_team;
 
+/* What a layer costs, known before it exists. Which of the measured rates its arithmetic runs at: */
+typedef enum nn_rate { NN_RATE_DIRECT = 0, NN_RATE_WINO, NN_RATE_ONEDNN, NN_RATE_ATTN, NN_RATES } nn_rate;
+typedef struct nn_cost {
+    nn_rate rate;
+    double units;   /* multiply-adds, roughly; see nn_conv_way */
+    size_t weights; /* bytes that are packed */
+} nn_cost;
+
 typedef struct nn_class {
     const char *name;
     bool pieces; /* operand NN_X may be a virtual concatenation */
     /* Bytes of scratch, or SIZE_MAX on overflow. NULL: none. */
     size_t (*scratch)(const nn_graph *g, const nn_rec *r);
+    /* NULL: it moves its operands and hardly computes. */
+    void (*cost)(const nn_graph *g, const nn_rec *r, nn_cost *c);
     /* Pack weights and choose a kernel. NULL: nothing to do. */
     pjd_status (*prepare)(pjd_nn_plan *p, nn_step *s, pjd_error *err);
     pjd_status (*run)(pjd_nn_plan *p, nn_step *s, pjd_error *err);

@@ -154,4 +154,14 @@ static pjd_status run(pjd_nn_plan *p, nn_step *s, pjd_error *err)
     return PJD_OK;
 }
 
-const nn_class pjd_nn_class_attn = {.name = "attention", .scratch = scratch, .run = run};
+/* Two products, and an exponential a score that costs about as much as 16 multiply-adds. */
+static void cost(const nn_graph *g, const nn_rec *r, nn_cost *c)
+{
+    double queries = (double)pjd_nn_positions(&g->values[r->out]);
+    double keys = (double)pjd_nn_positions(&g->values[r->in[NN_K]]);
+
+    c->rate = NN_RATE_ATTN;
+    c->units = (double)g->batch * (double)r->groups * queries * keys * (2 * (double)r->dim + 16);
+}
+
+const nn_class pjd_nn_class_attn = {.name = "attention", .scratch = scratch, .cost = cost, .run = run};

@@ -42,6 +42,19 @@ static size_t scratch(const nn_graph *g, const nn_rec *r)
     return choose(&c)->scratch(&c);
 }
 
+static void cost(const nn_graph *g, const nn_rec *r, nn_cost *out)
+{
+    nn_conv_case c = {
+        r,     g->values[r->in[NN_X]], g->values[r->out], g->batch, g->places[r->in[NN_X]].segs, g->kernels, g->opt,
+        g->how};
+    const nn_conv_way *way = choose(&c);
+
+    out->rate = way->rate;
+    /* a backend that counts nothing is measured in the units of the direct sum */
+    out->units = (double)g->batch * (way->rate == NN_RATE_ONEDNN ? &pjd_nn_conv_direct : way)->cost(&c);
+    out->weights = way->weights(&c);
+}
+
 static pjd_status prepare(pjd_nn_plan *p, nn_step *s, pjd_error *err)
 {
     nn_conv_case c = {&s->rec, s->in[NN_X].s, s->out.s, p->batch, s->in[NN_X].segs, p->kernels, p->opt, p->how};
@@ -63,4 +76,4 @@ static void clear(nn_step *s)
 }
 
 const nn_class pjd_nn_class_conv = {
-    .name = "conv", .pieces = true, .scratch = scratch, .prepare = prepare, .run = run, .clear = clear};
+    .name = "conv", .pieces = true, .scratch = scratch, .cost = cost, .prepare = prepare, .run = run, .clear = clear};

@@ -186,4 +186,13 @@ static pjd_status run(pjd_nn_plan *p, nn_step *s, pjd_error *err)
     return PJD_OK;
 }
 
-const nn_class pjd_nn_class_linattn = {.name = "linear attention", .scratch = scratch, .run = run};
+static void cost(const nn_graph *g, const nn_rec *r, nn_cost *c)
+{
+    double both = (double)(pjd_nn_positions(&g->values[r->out]) + pjd_nn_positions(&g->values[r->in[NN_K]]));
+
+    c->rate = NN_RATE_ATTN;
+    /* plain loops in float64: about 8 times what the packed product takes */
+    c->units = 8 * (double)g->batch * (double)r->groups * both * (double)r->dim * ((double)r->dim + 8);
+}
+
+const nn_class pjd_nn_class_linattn = {.name = "linear attention", .scratch = scratch, .cost = cost, .run = run};

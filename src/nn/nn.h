@@ -23,6 +23,8 @@ typedef int pjd_nn_value;
 typedef enum pjd_act { PJD_ACT_NONE = 0, PJD_ACT_SILU, PJD_ACT_GELU } pjd_act;
 
 pjd_status pjd_nn_builder_create(size_t batch, pjd_nn_builder **out, pjd_error *err);
+/* Weights are not read while recording: any pointers will do. For pjd_nn_plan_bytes and pjd_nn_plan_estimate only. */
+void pjd_nn_builder_sketch(pjd_nn_builder *b);
 void pjd_nn_builder_free(pjd_nn_builder *b);
 
 /* Shape of a value: [h, w, c]. */
@@ -138,6 +140,15 @@ pjd_status pjd_nn_plan_create(pjd_nn_builder *b, pjd_nn_value output, const pjd_
                               pjd_error *err);
 /* Arena bytes the recorded network would need, without packing weights. */
 size_t pjd_nn_plan_bytes(pjd_nn_builder *b, pjd_nn_value output);
+
+/* What a plan would hold and how long a run would take on this machine when nothing else runs on it. */
+typedef struct pjd_nn_estimate {
+    double seconds;
+    size_t arena_bytes, weight_bytes;
+} pjd_nn_estimate;
+/* The first call for these threads, backend and precision measures the machine for about a tenth of a second. */
+pjd_status pjd_nn_plan_estimate(pjd_nn_builder *b, pjd_nn_value output, const pjd_nn_options *opt, pjd_nn_estimate *out,
+                                pjd_error *err);
 
 /* in [batch, c, h, w]; t: `batch` values; classes: `batch` labels or NULL; out as above. */
 pjd_status pjd_nn_plan_run(pjd_nn_plan *p, const float *in, const float *t, const int *classes, float *out,

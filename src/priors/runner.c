@@ -161,20 +161,79 @@ static pjd_status copy_classes(pjd_runner *r, const int *classes, pjd_error *err
     return PJD_OK;
 }
 
+/* Decide on padding and tiles; returns the shape that the model is planned for. */
+static pjd_shape cut(pjd_runner *r, const pjd_shape *item, const pjd_runner_options *o)
+{
+    const pjd_model_info *i = &r->m->info;
+    size_t tile = o->tile;
+
+    if (i->fixed_size || item->rank != 3) {
+        r->channels = 1;
+        r->y = (axis){.size = 1, .tile = 1, .count = 1};
+        r->x = (axis){.size = r->n, .tile = r->n, .count = 1};
+        return *item;
+    }
+    if (i->sequence) {
+        if (tile && tile < i->multiple)
+            tile = i->multiple;
+    } else if (tile == 0)
+        tile = choose_tile(r->m, r->batch, item, o->exact_size, o->memory_limit ? o->memory_limit : DEFAULT_MEMORY);
+    else if (tile < SMALLEST_SIDE)
+        tile = SMALLEST_SIDE;
+    r->channels = item->dim[0];
+    r->y = make_axis(item->dim[1], i->sequence ? 0 : tile, i->sequence ? 1 : i->multiple, o->exact_size);
+    r->x = make_axis(item->dim[2], tile, i->multiple, o->exact_size);
+    return pjd_shape_chw(item->dim[0], r->y.tile, r->x.tile);
+}
+
+/* Sequences may be given as [channels, length]. */
+static pjd_shape with_height(const pjd_model *m, const pjd_shape *item)
+{
+    return m->info.sequence && item->rank == 2 ? pjd_shape_chw(item->dim[0], 1, item->dim[1]) : *item;
+}
+
+pjd_status pjd_model_estimate(pjd_model *m, size_t batch, const pjd_shape *item, const pjd_runner_options *opt,
+                              pjd_estimate *out, pjd_error *err)
+{
+    pjd_runner_options o = opt ? *opt : (pjd_runner_options){0};
+    pjd_shape whole = with_height(m, item), planned;
+    pjd_runner r = {.m = m, .batch = batch};
+    size_t tile, own = 0;
+    pjd_status st = check_item(m, batch, &whole, err);
+
+    *out = (pjd_estimate){0};
+    if (st != PJD_OK)
+        return st;
+    if (!m->v->estimate)
+        return pjd_error_set(err, PJD_ERR_UNSUPPORTED, "estimate: this model is not a network");
+    pjd_shape_count(&whole, &r.n);
+    o.threads = pjd_threads_resolve(o.threads);
+    planned = cut(&r, &whole, &o);
+    st = m->v->estimate(m, batch, &planned, &o, out, err);
+    if (st != PJD_OK)
+        return st;
+    out->tiles = r.y.count * r.x.count;
+    out->seconds *= (double)out->tiles;
+    tile = batch * r.channels * r.y.tile * r.x.tile;
+    if (out->tiles > 1 || r.y.tile != r.y.size || r.x.tile != r.x.size)
+        own = 2 * tile * sizeof(float);
+    if (out->tiles > 1)
+        own += (batch * r.n + r.y.size * r.x.size) * sizeof(float);
+    if (!pjd_add(out->activation_bytes, out->weight_bytes, &out->bytes) || !pjd_add(out->bytes, own, &out->bytes))
+        return pjd_error_set(err, PJD_ERR_SHAPE, "estimate: %zu items are beyond this machine", batch);
+    return PJD_OK;
+}
+
 pjd_status pjd_runner_create(pjd_model *m, size_t batch, const pjd_shape *item, const pjd_runner_options *opt,
                              pjd_runner **out, pjd_error *err)
 {
     pjd_runner_options o = opt ? *opt : (pjd_runner_options){0};
     pjd_runner *r;
-    pjd_shape planned = *item, sequence;
+    pjd_shape whole = with_height(m, item), planned;
     pjd_status st;
 
     *out = NULL;
-    if (m->info.sequence && item->rank == 2) {
-        planned = pjd_shape_chw(item->dim[0], 1, item->dim[1]);
-        item = &sequence;
-        sequence = planned;
-    }
+    item = &whole;
     st = check_item(m, batch, item, err);
     if (st != PJD_OK)
         return st;
@@ -189,29 +248,10 @@ pjd_status pjd_runner_create(pjd_model *m, size_t batch, const pjd_shape *item, 
     if (st != PJD_OK)
         goto fail;
     o.classes = r->classes;
-    if (m->info.fixed_size || item->rank != 3) {
-        r->channels = 1;
-        r->y = (axis){.size = 1, .tile = 1, .count = 1};
-        r->x = (axis){.size = r->n, .tile = r->n, .count = 1};
-    } else {
-        size_t tile = o.tile;
-
-        if (m->info.sequence) {
-            if (tile && tile < m->info.multiple)
-                tile = m->info.multiple;
-        } else if (tile == 0)
-            tile = choose_tile(m, batch, item, o.exact_size, o.memory_limit ? o.memory_limit : DEFAULT_MEMORY);
-        else if (tile < SMALLEST_SIDE)
-            tile = SMALLEST_SIDE;
-        r->channels = item->dim[0];
-        r->y = make_axis(item->dim[1], m->info.sequence ? 0 : tile, m->info.sequence ? 1 : m->info.multiple,
-                         o.exact_size);
-        r->x = make_axis(item->dim[2], tile, m->info.multiple, o.exact_size);
-        planned = pjd_shape_chw(item->dim[0], r->y.tile, r->x.tile);
-        if (r->y.count * r->x.count > 1)
-            pjd_logf(&o.log, PJD_LOG_INFO, "the picture is evaluated in %zu overlapping tiles of %zux%zu",
-                     r->y.count * r->x.count, r->x.tile, r->y.tile);
-    }
+    planned = cut(r, item, &o);
+    if (r->y.count * r->x.count > 1)
+        pjd_logf(&o.log, PJD_LOG_INFO, "the picture is evaluated in %zu overlapping tiles of %zux%zu",
+                 r->y.count * r->x.count, r->x.tile, r->y.tile);
     r->stats.tiles = r->y.count * r->x.count;
     st = make_buffers(r, err);
     if (st != PJD_OK)

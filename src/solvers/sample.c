@@ -61,6 +61,8 @@ pjd_status pjd_sample(pjd_model *model, const pjd_shape *item, const pjd_solve_o
     }
     if (st == PJD_OK)
         st = pjd_noise_normal(s.noise, x, s.n, err);
+    if (st == PJD_OK && o.begin)
+        o.begin(o.progress_user);
     for (size_t k = 0; k < steps && st == PJD_OK; k++) {
         double t = steps > 1 ? top * (double)(steps - 1 - k) / (double)(steps - 1) : top;
         double next = k + 1 < steps ? top * (double)(steps - 2 - k) / (double)(steps - 1) : -1;

@@ -180,6 +180,74 @@ static pjd_status check_result(const pjd_operator *op, pjd_error *err)
     return PJD_OK;
 }
 
+/* The solver, and of the run what is known before it: checks options. */
+static pjd_status describe(pjd_solver_run *r, const pjd_solver_class **cls, size_t *restarts)
+{
+    const pjd_solve_options *o = r->opt;
+    pjd_status st;
+
+    *cls = find_solver(o->solver ? o->solver : "projdiff");
+    if (!*cls)
+        return pjd_error_set(r->err, PJD_ERR_ARG, "solver: no solver is called \"%.60s\"", o->solver);
+    st = check_options(o, r->err);
+    if (st == PJD_OK)
+        st = check_result(r->op, r->err);
+    if (st != PJD_OK)
+        return st;
+    *restarts = !r->op->v->search ? 1 : o->restarts ? o->restarts : o->compat == PJD_COMPAT_REFERENCE ? 1 : 4;
+    if (!pjd_mul(o->samples ? o->samples : 1, *restarts, &r->samples))
+        return pjd_error_set(r->err, PJD_ERR_ARG, "solver: too many samples");
+    r->sigma = o->sigma * (o->compat == PJD_COMPAT_REFERENCE ? 1 : r->model->info.sigma_scale);
+    return PJD_OK;
+}
+
+/* The report of a run that will evaluate the model this often. */
+static void expect(const pjd_estimate *e, size_t steps, uint64_t evaluations, size_t floats, pjd_solve_report *out)
+{
+    out->steps = steps;
+    out->network_calls = evaluations * e->tiles;
+    out->network_seconds = out->seconds = (double)evaluations * e->seconds;
+    out->peak_bytes = e->bytes + floats * sizeof(float);
+}
+
+pjd_status pjd_solve_estimate(pjd_model *model, pjd_operator *op, const pjd_solve_options *opt, pjd_solve_report *out,
+                              pjd_error *err)
+{
+    pjd_solve_options o = opt ? *opt : (pjd_solve_options){0};
+    pjd_solver_run r = {.model = model, .op = op, .opt = &o, .err = err};
+    const pjd_solver_class *cls;
+    pjd_solver_forecast f = {0};
+    pjd_estimate e;
+    pjd_status st;
+
+    *out = (pjd_solve_report){0};
+    st = describe(&r, &cls, &out->restarts);
+    if (st == PJD_OK)
+        st = pjd_model_estimate(model, r.samples, &op->x, &o.runner, &e, err);
+    if (st != PJD_OK)
+        return st;
+    if (cls->forecast)
+        cls->forecast(&r, &f);
+    expect(&e, f.steps, f.evaluations, f.floats + r.samples * op->nx, out);
+    return PJD_OK;
+}
+
+pjd_status pjd_sample_estimate(pjd_model *model, const pjd_shape *item, const pjd_solve_options *opt,
+                               pjd_solve_report *out, pjd_error *err)
+{
+    pjd_solve_options o = opt ? *opt : (pjd_solve_options){0};
+    size_t samples = o.samples ? o.samples : 1, steps = o.steps ? o.steps : 100, n;
+    pjd_estimate e;
+    pjd_status st = pjd_model_estimate(model, samples, item, &o.runner, &e, err);
+
+    *out = (pjd_solve_report){0};
+    if (st != PJD_OK)
+        return st;
+    pjd_shape_count(item, &n); /* the estimate found it possible */
+    expect(&e, steps, steps, 3 * samples * n, out);
+    return PJD_OK;
+}
+
 pjd_status pjd_solve(pjd_model *model, pjd_operator *op, const float *y, const pjd_solve_options *opt, float *x,
                      pjd_solve_report *report, pjd_error *err)
 {
@@ -187,25 +255,16 @@ pjd_status pjd_solve(pjd_model *model, pjd_operator *op, const float *y, const p
     pjd_solve_options o = opt ? *opt : (pjd_solve_options){0};
     pjd_solve_report local = {0};
     pjd_solver_run r = {.model = model, .op = op, .y = y, .opt = &o, .report = &local, .err = err};
-    const pjd_solver_class *cls = find_solver(o.solver ? o.solver : "projdiff");
+    const pjd_solver_class *cls;
     pjd_noise *own = NULL;
     int *classes = NULL;
     pjd_runner_stats stats;
-    pjd_status st;
+    pjd_status st = describe(&r, &cls, &local.restarts);
 
-    if (!cls)
-        return pjd_error_set(err, PJD_ERR_ARG, "solver: no solver is called \"%.60s\"", o.solver);
-    st = check_options(&o, err);
-    if (st == PJD_OK)
-        st = check_result(op, err);
     if (st != PJD_OK)
         return st;
     if (!pjd_all_finite(y, op->ny))
         return pjd_error_set(err, PJD_ERR_NONFINITE, "solver: the measurement holds values that are not finite");
-    local.restarts = !op->v->search ? 1 : o.restarts ? o.restarts : o.compat == PJD_COMPAT_REFERENCE ? 1 : 4;
-    if (!pjd_mul(o.samples ? o.samples : 1, local.restarts, &r.samples))
-        return pjd_error_set(err, PJD_ERR_ARG, "solver: too many samples");
-    r.sigma = o.sigma * (o.compat == PJD_COMPAT_REFERENCE ? 1 : model->info.sigma_scale);
     r.noise = o.noise;
     if (!r.noise)
         st = pjd_noise_seeded(o.seed, 0, &own, err);
@@ -222,6 +281,8 @@ pjd_status pjd_solve(pjd_model *model, pjd_operator *op, const float *y, const p
         if (!r.x0)
             st = pjd_error_nomem(err, "solver", r.samples * op->nx * sizeof *r.x0);
     }
+    if (st == PJD_OK && o.begin)
+        o.begin(o.progress_user);
     if (st == PJD_OK)
         st = cls->run(&r);
     if (st == PJD_OK && op->v->search)

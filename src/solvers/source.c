@@ -84,6 +84,7 @@ pjd_status pjd_sources_create(pjd_model *const *models, size_t count, size_t len
     if (!s)
         return pjd_error_nomem(err, "sources", sizeof *s);
     s->length = length;
+    s->how = runner ? *runner : (pjd_runner_options){0};
     s->models = pjd_alloc_zero(count, sizeof *s->models);
     s->runners = pjd_alloc_zero(count, sizeof *s->runners);
     s->first = pjd_alloc_zero(count, sizeof *s->first);
@@ -287,6 +288,31 @@ static pjd_source_options options(const pjd_source_options *opt)
 
     pjd_source_options_init(&o);
     return opt ? *opt : o;
+}
+
+pjd_status pjd_sources_estimate(pjd_sources *s, const pjd_source_options *opt, bool completing, pjd_source_report *out,
+                                pjd_error *err)
+{
+    const float any = 0;
+    source_run r = {.s = s, .o = options(opt), .mixture = completing ? NULL : &any, .err = err};
+    pjd_status st = resolve(&r);
+
+    *out = (pjd_source_report){0};
+    if (st != PJD_OK)
+        return st;
+    out->steps = r.o.steps;
+    out->repeats = r.o.repeats;
+    out->step_size = r.o.step_size;
+    out->network_calls = (uint64_t)r.o.steps * r.o.repeats + !strcmp(r.o.solver, "projdiff");
+    for (size_t i = 0; i < s->count && st == PJD_OK; i++) {
+        pjd_shape item = pjd_shape_chw(channels_of(s, i), 1, s->length);
+        pjd_estimate e;
+
+        st = pjd_model_estimate(s->models[i], 1, &item, &s->how, &e, err);
+        out->seconds += (double)out->network_calls * e.seconds;
+    }
+    out->network_seconds = out->seconds;
+    return st;
 }
 
 pjd_status pjd_separate(pjd_sources *s, const float *mixture, const pjd_source_options *opt, float *stems,

@@ -10,7 +10,8 @@ struct pjd_sources {
     size_t count; /* models */
     pjd_model **models;
     pjd_runner **runners;
-    size_t *first; /* [count] first stem of each */
+    pjd_runner_options how; /* they were made with */
+    size_t *first;          /* [count] first stem of each */
     size_t stems, length, n;
     float *x, *d, *z, *m; /* [stems, length] */
     float *encoding;      /* the noise that Restricted Encoding keeps; [stems, length] */

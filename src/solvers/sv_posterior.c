@@ -148,7 +148,15 @@ static pjd_status run(pjd_solver_run *r)
     return st;
 }
 
+static void forecast(const pjd_solver_run *r, pjd_solver_forecast *f)
+{
+    f->steps = r->opt->steps ? r->opt->steps : 100;
+    f->evaluations = f->steps;
+    f->floats = 4 * r->samples * r->op->nx + pjd_operator_work(r->op);
+}
+
 const pjd_solver_class pjd_sv_posterior = {
     .entry = {.name = "posterior", .summary = "samples whose spread is the posterior's (masks, averages, noise)"},
+    .forecast = forecast,
     .run = run,
 };

@@ -449,7 +449,28 @@ static pjd_status run(pjd_solver_run *r)
     return pjd_projdiff_run(r, &s);
 }
 
+static void forecast(const pjd_solver_run *r, pjd_solver_forecast *f)
+{
+    const pjd_operator *op = r->op;
+    size_t n = r->samples * op->nx, repeats = r->opt->repeats ? r->opt->repeats : 1;
+    pjd_projdiff_settings s;
+
+    if (r->opt->compat == PJD_COMPAT_REFERENCE) {
+        size_t T = r->model->info.timesteps, skip = T / (r->opt->steps ? r->opt->steps : 100);
+
+        s.steps = (T + (skip ? skip : 1) - 1) / (skip ? skip : 1);
+        s.warm = false;
+    } else {
+        pjd_projdiff_choose(op, r->sigma, &s);
+        s.steps = r->opt->steps ? r->opt->steps : s.steps;
+    }
+    f->steps = s.steps;
+    f->evaluations = (uint64_t)s.steps * repeats + !s.warm;
+    f->floats = (4 + (r->opt->momentum > 0)) * n + op->nx + pjd_operator_work(op);
+}
+
 const pjd_solver_class pjd_sv_projdiff = {
     .entry = {.name = "projdiff", .summary = "projection and denoising by turns (arXiv 2406.06959)"},
+    .forecast = forecast,
     .run = run,
 };

@@ -265,7 +265,7 @@ class Noise(Case):
                       "--seed", seed, *FEW)
         self.assertEqual(npy_read(self.path("b0.npy")), npy_read(self.path("b1.npy")))
         short = self.npy("s.npy", (5,), [0.0] * 5)
-        self.refused(2, "restore", "denoise", "--sigma", "0.05", "-i", a, "-o", self.path("c.npy"), "--noise", short, *FEW)
+        self.refused(2, "restore", "denoise", "--sigma", "0.05", "-i", a, "-o", self.path("c.npy"), "--noise", short, "-q", *FEW)
 
 
 class Samples(Case):
@@ -340,9 +340,10 @@ class Reports(Case):
         p = subprocess.Popen([COMMAND, "restore", "denoise", "-i", a, "-o", self.path("b.png"), "--steps", "1000", "-t",
                               "1"], stderr=subprocess.PIPE, env=environment())
         self.addCleanup(p.stderr.close)
-        line = p.stderr.readline().decode()
+        expected, line = (p.stderr.readline().decode() for _ in range(2))
         p.terminate()
         p.communicate(timeout=60)
+        self.assertRegex(expected, r"^projdiff: restore: expected: about \d[0-9.]* (s|min|h) and \d+ MiB \(1000 network calls\)$")
         self.assertRegex(line, r"^projdiff: restore: about \d[0-9.]* (s|min|h) left \(step 2 of 1000\), about \d+ MiB$")
         self.assertEqual(p.returncode, 130)
 

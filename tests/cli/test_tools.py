@@ -163,6 +163,42 @@ class Models(Case):
         self.assertEqual((info["in_channels"], info["prediction"], info["timesteps"]), (3, "eps", 1000))
         self.assertGreater(info["parameters"], 1000000)
 
+    def test_estimates(self):
+        rows = json.loads(self.good("info", "--json").text)["estimates"]
+        self.assertEqual([(r["width"], r["height"]) for r in rows],
+                         [(64, 64), (128, 128), (256, 256), (512, 512), (768, 512), (1024, 1024)])
+        for a, b in zip(rows, rows[1:]):  # more pixels, more time
+            self.assertLess(0, a["seconds"])
+            self.assertLess(a["seconds"], b["seconds"])
+            self.assertLessEqual(a["activation_bytes"] + a["weight_bytes"], a["bytes"])
+            self.assertLess(a["activation_bytes"] // a["tiles"], b["activation_bytes"])
+        self.assertIn("  768x512 ", self.good("info").text)
+        bench = json.loads(self.good("bench", "--size", "64x64", "--rounds", "3", "--json").text)
+        # a factor that no busy machine should reach: this is a check of units, not of speed
+        self.assertLess(0, bench["estimated_ms"])
+        self.assertLess(bench["estimated_ms"], 1000 * bench["most_ms"])
+        self.assertLess(bench["least_ms"], 1000 * bench["estimated_ms"])
+        self.assertLessEqual(bench["activation_bytes"], bench["estimated_bytes"])
+
+    def test_expected_before_the_run(self):
+        small = self.png("small.png", 12, 10, values=smooth(12, 10))
+        out = self.path("large.png")
+        r = self.good("restore", "superres:factor=2", "--steps", "3", "-i", small, "-o", out)
+        self.assertRegex(r.err, r"expected: about (less than a second|\d[\d.]* (s|min)) and \d+ MiB \(3 network calls\)")
+        r = self.good("restore", "superres:factor=2", "--steps", "3", "-i", small, "-o", out, "--overwrite", "-q")
+        self.assertEqual(r.err, "")
+        r = self.good("restore", "denoise", "--sigma", "0.1", "--samples", "2", "--std", self.path("std.npy"), "--solver", "posterior",
+                      "--steps", "4", "-i", small, "-o", self.path("one.png"), "--progress", "json")
+        events = [json.loads(l) for l in r.err.splitlines()]
+        kinds = [e["event"] for e in events]
+        self.assertLess(kinds.index("expected"), kinds.index("step"))
+        expected = events[kinds.index("expected")]
+        self.assertEqual(expected["network_calls"], 4)
+        self.assertGreater(expected["seconds"], 0)
+        self.assertGreater(expected["bytes"], 1 << 20)
+        r = self.good("sample", "--size", "32x32", "--steps", "2", "-o", self.path("sample.png"))
+        self.assertIn("(2 network calls)", r.err)
+
     def test_where_the_shipped_prior_is_looked_for(self):
         shutil.copy(COMMAND, self.path("projdiff"))
         env = environment()
@@ -224,7 +260,7 @@ class Bench(Case):
         r = self.good("bench", "--size", "24x16", "--rounds", "2", "-t", "1")
         self.assertEqual(r.err, "")
         self.assertEqual([line.split(":")[0] for line in r.text.splitlines()],
-                         ["network", "input", "precision", "threads", "planning", "one call", "activations",
+                         ["network", "input", "precision", "threads", "planning", "one call", "estimated before", "activations",
                           "packed weights", "tiles"])
         self.assertIn("input: 1 of 24x16, 3 channel(s)\n", r.text)
         self.assertRegex(r.text, r"(?m)^one call: [0-9.]+ ms \(median of 2; least [0-9.]+, most [0-9.]+\)$")

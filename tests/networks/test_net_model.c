@@ -257,14 +257,101 @@ static void test_out_of_memory(void **state)
     }
 }
 
+/*
+ * What is said before is what is then held: activations to the buffers around the plan, packed weights to the small layers'
+ * (norms, embeddings). Times are only compared with each other: a busy machine may take any time.
+ */
+static void check_estimate(pjd_model *m, const pjd_shape *item, const pjd_runner_options *opt, double *seconds)
+{
+    pjd_estimate e;
+    pjd_runner_stats s;
+    pjd_runner *r = NULL;
+    pjd_error err;
+
+    assert_ok(pjd_model_estimate(m, 1, item, opt, &e, &err), &err);
+    assert_true(e.seconds > 0 && e.seconds < 1e6);
+    assert_ok(pjd_runner_create(m, 1, item, opt, &r, &err), &err);
+    pjd_runner_get_stats(r, &s);
+    assert_int_equal(e.tiles, s.tiles);
+    assert_true(e.activation_bytes >= s.arena_bytes);
+    assert_at_most((double)e.activation_bytes, 1.5 * (double)s.arena_bytes + 65536);
+    assert_at_most((double)s.weight_bytes, 1.1 * (double)e.weight_bytes + 65536);
+    assert_true(e.bytes >= e.activation_bytes + e.weight_bytes);
+    pjd_runner_free(r);
+    *seconds = e.seconds;
+}
+
+static void test_estimate(void **state)
+{
+    static const struct {
+        const char *name, *config;
+        size_t h, w;
+    } cases[] = {
+        {"unet2d_attn", NULL, 64, 64},
+        {"guided_blocks/model.pt", new_order, 64, 64},
+        {"edm_ncsnpp/model.pt", "preconditioning=ve", 64, 64},
+        {"lucid_trainer/model.pt", NULL, 64, 64},
+        {"unet1d_joint", NULL, 1, 0},
+    };
+    static const pjd_precision precisions[] = {PJD_PRECISION_DEFAULT, PJD_PRECISION_EXACT};
+
+    for (size_t i = 0; i < PJD_COUNTOF(cases); i++) {
+        pjd_model *m = open_model(cases[i].name, cases[i].config);
+        const pjd_model_info *info = pjd_model_get_info(m);
+        const int zero = 0;
+
+        for (size_t k = 0; k < PJD_COUNTOF(precisions); k++) {
+            pjd_runner_options opt = {
+                .threads = 2, .precision = precisions[k], .classes = info->num_classes ? &zero : NULL};
+            size_t w = cases[i].w ? cases[i].w : 16 * info->multiple;
+            pjd_shape small = pjd_shape_chw(info->in_channels, cases[i].h, w);
+            pjd_shape large = pjd_shape_chw(info->in_channels, cases[i].h > 1 ? 96 : 1, 3 * w - 2);
+            double a, b, c;
+
+            check_estimate(m, &small, &opt, &a);
+            check_estimate(m, &large, &opt, &b);
+            assert_true(b > a);
+            opt.tile = w; /* several of the small size */
+            check_estimate(m, &large, &opt, &c);
+            assert_true(c > 2 * a);
+        }
+        pjd_model_unref(m);
+    }
+}
+
+/* Priors without a plan, and items that are not the model's. */
+static void test_estimate_refuses(void **state)
+{
+    pjd_model *m = open_model("unet2d_attn", NULL), *g = NULL;
+    pjd_shape gray = pjd_shape_chw(1, 8, 8), item = pjd_shape_chw(3, 8, 8);
+    float mean[192] = {0}, variance[192];
+    pjd_estimate e;
+    pjd_error err;
+
+    assert_int_equal(pjd_model_estimate(m, 1, &gray, NULL, &e, &err), PJD_ERR_SHAPE);
+    assert_int_equal(pjd_model_estimate(m, 0, &item, NULL, &e, &err), PJD_ERR_ARG);
+    for (size_t i = 0; i < 192; i++)
+        variance[i] = 1;
+    assert_ok(pjd_model_gaussian(&item, mean, variance, NULL, &g, &err), &err);
+    assert_int_equal(pjd_model_estimate(g, 1, &item, NULL, &e, &err), PJD_ERR_UNSUPPORTED);
+    pjd_model_unref(g);
+    pjd_model_unref(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_predictions),   cmocka_unit_test(test_learned_variance),
-        cmocka_unit_test(test_rescaled),      cmocka_unit_test(test_info),
-        cmocka_unit_test(test_refused),       cmocka_unit_test(test_assumption_is_logged),
-        cmocka_unit_test(test_bytes),         cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_predictions),
+        cmocka_unit_test(test_learned_variance),
+        cmocka_unit_test(test_rescaled),
+        cmocka_unit_test(test_info),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_assumption_is_logged),
+        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_shared),
         cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_estimate),
+        cmocka_unit_test(test_estimate_refuses),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
