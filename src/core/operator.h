@@ -12,6 +12,9 @@
 typedef struct pjd_op_vtbl {
     void (*apply)(const pjd_operator *op, const float *x, float *y, float *work);
     void (*adjoint)(const pjd_operator *op, const float *y, float *x, float *work);
+    /* q = A* A p, where that is cheaper than one after the other: conjugate gradients then stay in x's space. May be
+       NULL. */
+    void (*normal)(const pjd_operator *op, const float *p, float *q, float *work);
     /* r <- (A A* + lambda)^-1 r in closed form; lambda = 0 means the pseudo-inverse with tiny singular values damped
        (never divided by). NULL: conjugate gradients. */
     void (*gram_solve)(const pjd_operator *op, float *r, double lambda, float *work);

@@ -63,11 +63,51 @@ void pjd_vec_scale_minus(double a, const float *x, float *y, size_t n)
 
 size_t pjd_op_cg_work(const pjd_operator *op)
 {
-    return 2 * pjd_op_pad(op->ny) + 3 * pjd_op_pad(op->nx) + op->work;
+    return 2 * pjd_op_pad(op->ny) + 4 * pjd_op_pad(op->nx) + op->work;
 }
 
 /* Directions that A shrinks below this share of the largest seen are not divided by. */
 static const double floor_ratio = 1e-4;
+
+/* The same iteration where A* A comes in one piece: on (A* A + lambda) d = s, with s as its residual. */
+static void on_normal(const pjd_operator *op, float *x, const float *y, double scale, double lambda, float *work)
+{
+    size_t nx = op->nx, ny = op->ny, limit = op->cg_iterations ? op->cg_iterations : 50;
+    float *r = work, *s = r + pjd_op_pad(ny), *p = s + pjd_op_pad(nx);
+    float *d = p + pjd_op_pad(nx), *n = d + pjd_op_pad(nx), *rest = n + pjd_op_pad(nx);
+    double tol = op->cg_tolerance > 0.0 ? op->cg_tolerance : 1e-5, largest = 0.0, gamma, gamma0, least;
+
+    op->v->apply(op, x, r, rest);
+    pjd_vec_scale_minus(scale, y, r, ny);
+    op->v->adjoint(op, r, s, rest);
+    for (size_t i = 0; i < nx; i++) {
+        p[i] = s[i];
+        d[i] = 0.0f;
+    }
+    gamma0 = gamma = least = pjd_vec_dot(s, s, nx);
+    for (size_t k = 0; k < limit && gamma > 0.0; k++) {
+        double pp = pjd_vec_dot(p, p, nx), qq, delta, next;
+
+        op->v->normal(op, p, n, rest);
+        qq = pjd_vec_dot(p, n, nx);
+        largest = qq / pp > largest ? qq / pp : largest;
+        delta = qq + lambda * pp;
+        if (!(delta > floor_ratio * floor_ratio * largest * pp))
+            break;
+        pjd_vec_axpy(gamma / delta, p, d, nx);
+        pjd_vec_axpy(-gamma / delta, n, s, nx);
+        pjd_vec_axpy(-gamma * lambda / delta, p, s, nx);
+        next = pjd_vec_dot(s, s, nx);
+        if (!(next > (lambda > 0.0 ? 1.0 : 0.01) * tol * tol * gamma0))
+            break;
+        if (least < 1e-8 * gamma0 && !(next < 100.0 * least))
+            break;
+        least = next < least ? next : least;
+        pjd_vec_xpay(s, next / gamma, p, nx);
+        gamma = next;
+    }
+    pjd_vec_axpy(1.0, d, x, nx);
+}
 
 void pjd_op_cg(const pjd_operator *op, float *x, const float *y, double scale, double lambda, float *work)
 {
@@ -77,6 +117,10 @@ void pjd_op_cg(const pjd_operator *op, float *x, const float *y, double scale, d
     double tol = op->cg_tolerance > 0.0 ? op->cg_tolerance : 1e-5, largest = 0.0, gamma, gamma0, rr0, least;
     bool exact = !(lambda > 0.0);
 
+    if (op->v->normal) {
+        on_normal(op, x, y, scale, lambda, work);
+        return;
+    }
     op->v->apply(op, x, r, rest);
     pjd_vec_scale_minus(scale, y, r, ny);
     op->v->adjoint(op, r, s, rest);

@@ -179,44 +179,27 @@ static pjd_block phase_block(const pjd_mri *m)
     return b;
 }
 
-/* Sum over coils of conj(S) times the picture of the windowed centre, as pairs in the order of the transform. */
-static void low_resolution(const pjd_mri *m, const pjd_cfft2 *f, const float *kspace, float *z, float *sum, float *work)
+/* The windowed centre of k-space as a measurement. */
+static void low_resolution(const pjd_mri *m, const float *kspace, float *y)
 {
-    size_t n = pixels(m), h = m->info.height, w = m->info.width;
+    size_t n = pixels(m), w = m->info.width;
     pjd_block b = phase_block(m);
 
-    memset(sum, 0, 2 * n * sizeof *sum);
-    for (size_t c = 0; c < m->info.coils; c++) {
-        const float *k = kspace + 2 * c * n, *s = m->maps + 2 * c * n;
-
-        memset(z, 0, 2 * n * sizeof *z);
+    memset(y, 0, m->kspace.dim[0] * n * sizeof *y);
+    for (size_t p = 0; p < m->kspace.dim[0]; p++)
         for (size_t i = b.top; i < b.top + b.h; i++)
-            for (size_t j = b.left; j < b.left + b.w; j++) {
-                float *to = z + 2 * (pjd_uncentre(i, h) * w + pjd_uncentre(j, w));
-                float v = (float)(hann(i, b.top, b.h) * hann(j, b.left, b.w)) * m->mask[i * w + j];
-
-                to[0] = v * k[i * w + j];
-                to[1] = v * k[n + i * w + j];
-            }
-        pjd_cfft2_run(f, true, z, work);
-        for (size_t i = 0; i < n; i++) {
-            size_t at = 2 * (pjd_uncentre(i / w, h) * w + pjd_uncentre(i % w, w));
-
-            sum[at] += s[i] * z[at] + s[n + i] * z[at + 1];
-            sum[at + 1] += s[i] * z[at + 1] - s[n + i] * z[at];
-        }
-    }
+            for (size_t j = b.left; j < b.left + b.w; j++)
+                y[p * n + i * w + j] = (float)(hann(i, b.top, b.h) * hann(j, b.left, b.w)) * kspace[p * n + i * w + j];
 }
 
-/* The phase of that picture goes into the maps. */
-static void turn(pjd_mri *m, const float *sum)
+/* The phase of x, that measurement's picture, goes into the maps. */
+static void turn(pjd_mri *m, const float *x)
 {
-    size_t n = pixels(m), h = m->info.height, w = m->info.width, seen = 0;
+    size_t n = pixels(m), seen = 0;
 
     for (size_t i = 0; i < n; i++) {
-        const float *v = sum + 2 * (pjd_uncentre(i / w, h) * w + pjd_uncentre(i % w, w));
-        double size = hypot(v[0], v[1]), energy = 0;
-        float re = size > 0 ? (float)(v[0] / size) : 1.0f, im = size > 0 ? (float)(v[1] / size) : 0.0f;
+        double size = hypot(x[i], x[n + i]), energy = 0;
+        float re = size > 0 ? (float)(x[i] / size) : 1.0f, im = size > 0 ? (float)(x[n + i] / size) : 0.0f;
 
         m->phase[i] = re;
         m->phase[n + i] = im;
@@ -235,22 +218,24 @@ static void turn(pjd_mri *m, const float *sum)
 
 static pjd_status find_phase(pjd_mri *m, const float *kspace, pjd_error *err)
 {
-    size_t n = pixels(m);
-    pjd_cfft2 f;
-    pjd_status st = pjd_cfft2_create(m->info.height, m->info.width, &f, err);
-    float *z;
+    size_t n = pixels(m), work;
+    pjd_coils coils;
+    pjd_status st = pjd_coils_create(m->info.coils, m->info.height, m->info.width, m->maps, m->mask, &coils, err);
+    float *x;
 
     if (st != PJD_OK)
         return st;
-    z = pjd_alloc(4 * n + pjd_cfft2_slot(&f), sizeof *z);
-    if (z) {
-        low_resolution(m, &f, kspace, z, z + 2 * n, z + 4 * n);
-        turn(m, z + 2 * n);
+    work = pjd_coils_work(&coils);
+    x = pjd_alloc(2 * n + work, sizeof *x);
+    if (x) {
+        low_resolution(m, kspace, m->y);
+        pjd_coils_adjoint(&coils, m->y, x, x + 2 * n);
+        turn(m, x);
     } else {
-        st = pjd_error_nomem(err, "mri", 4 * n * sizeof *z);
+        st = pjd_error_nomem(err, "mri", (2 * n + work) * sizeof *x);
     }
-    pjd_free(z);
-    pjd_cfft2_free(&f);
+    pjd_free(x);
+    pjd_coils_free(&coils);
     return st;
 }
 

@@ -27,6 +27,11 @@ static void adjoint(const pjd_operator *op, const float *y, float *x, float *wor
     pjd_coils_adjoint(op->priv, y, x, work);
 }
 
+static void normal(const pjd_operator *op, const float *p, float *q, float *work)
+{
+    pjd_coils_normal(op->priv, p, q, work);
+}
+
 /* rank / |A|_F^2: exact where all singular values that are not zero are equal (one coil, or all is measured), else a
    lower bound. */
 static double noise_gain(const pjd_operator *op, double sigma2)
@@ -101,8 +106,12 @@ static pjd_status shapes(const mri_params *p, const pjd_shape *given_x, const pj
 static pjd_status create(const pjd_op_class *cls, const void *params, const bool *present, const pjd_shape *given_x,
                          const pjd_shape *given_y, pjd_operator **out, pjd_error *err)
 {
-    static const pjd_op_vtbl table = {
-        .apply = apply, .adjoint = adjoint, .noise_gain = noise_gain, .guess = guess, .destroy = destroy};
+    static const pjd_op_vtbl table = {.apply = apply,
+                                      .adjoint = adjoint,
+                                      .normal = normal,
+                                      .noise_gain = noise_gain,
+                                      .guess = guess,
+                                      .destroy = destroy};
     const mri_params *p = params;
     pjd_operator *op = NULL;
     pjd_shape x, y;
