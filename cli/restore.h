@@ -52,10 +52,10 @@ typedef struct file_run {
     double sigma_low, sigma_high, sigma_model; /* user's scale, smallest and largest of the items; model's units */
     pjd_solve_report report;                   /* sums over the units; residual: the worst */
     size_t unit_index, units;
-    double first_step; /* when the first step ended */
-    bool told;         /* how long the run will take */
+    double first_step;     /* when the first step ended */
+    bool told;             /* how long the run will take */
     cli_estimate expected; /* before it runs; told at its start */
-    pjd_error saved;   /* of --save-every, from inside the progress callback */
+    pjd_error saved;       /* of --save-every, from inside the progress callback */
 } file_run;
 
 /* Nothing known: an error; nothing missing: a warning. */

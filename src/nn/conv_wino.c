@@ -146,7 +146,8 @@ static size_t weights(const nn_conv_case *c, size_t m)
 {
     size_t n;
 
-    return pjd_pack_size(c->out.c, c->in.c * (is_line(c) ? 1 : m + 2) * (m + 2), &n) ? (n + c->out.c) * sizeof(float) : 0;
+    return pjd_pack_size(c->out.c, c->in.c * (is_line(c) ? 1 : m + 2) * (m + 2), &n) ? (n + c->out.c) * sizeof(float)
+                                                                                     : 0;
 }
 
 static size_t weights4(const nn_conv_case *c)

@@ -69,6 +69,7 @@ typedef struct pjd_blur {
     size_t c, h, w, xh, xw;  /* y is [c, h, w], x is [c, xh, xw] */
     size_t ch, cw;           /* X: h + kernel - 1 */
     size_t *rows, *cols;     /* rows of X -> rows of x, SIZE_MAX outside; NULL: X is x */
+    size_t left;             /* columns of X before x's own */
     pjd_fft2 f;              /* on a grid that holds X */
     float *transfer, *power; /* H as a spectrum, |H|^2 as [blocks][LANES] */
     double top;              /* largest |H|^2 */

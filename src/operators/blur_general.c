@@ -6,6 +6,8 @@
 
 #include "blur.h"
 
+#define PROJECTION 1e-3 /* relative residual at which a projection stops at the latest */
+
 static size_t blocks(const pjd_blur *b)
 {
     return b->f.groups * b->f.h;
@@ -27,37 +29,75 @@ size_t pjd_blur_plane_work(const pjd_blur *b)
     return pjd_fft2_spectrum(&b->f) + (b->rows ? pjd_op_pad(b->ch * b->cw) : 0) + pjd_fft2_work(&b->f);
 }
 
+static void through(const void *ctx, size_t first, size_t blocks, float *s)
+{
+    const pjd_blur *b = ctx;
+
+    pjd_spectrum_multiply(s, b->transfer + first * PJD_FFT_ELEMENT, false, blocks);
+}
+
+static void back_through(const void *ctx, size_t first, size_t blocks, float *s)
+{
+    const pjd_blur *b = ctx;
+
+    pjd_spectrum_multiply(s, b->transfer + first * PJD_FFT_ELEMENT, true, blocks);
+}
+
+/* A row of X from its row of x (NULL: zeros): in the middle, as it is. */
+static void unfold_row(const pjd_blur *b, const float *x, float *to)
+{
+    size_t end = b->left + b->xw < b->cw ? b->left + b->xw : b->cw;
+
+    if (!x) {
+        memset(to, 0, b->cw * sizeof *to);
+        return;
+    }
+    for (size_t j = 0; j < b->left; j++)
+        to[j] = b->cols[j] != SIZE_MAX ? x[b->cols[j]] : 0.0f;
+    memcpy(to + b->left, x, (end - b->left) * sizeof *to);
+    for (size_t j = end; j < b->cw; j++)
+        to[j] = b->cols[j] != SIZE_MAX ? x[b->cols[j]] : 0.0f;
+}
+
+static void fold_row(const pjd_blur *b, const float *from, float *x)
+{
+    size_t end = b->left + b->xw < b->cw ? b->left + b->xw : b->cw;
+
+    for (size_t j = 0; j < b->left; j++)
+        if (b->cols[j] != SIZE_MAX)
+            x[b->cols[j]] += from[j];
+    for (size_t j = b->left; j < end; j++)
+        x[j - b->left] += from[j];
+    for (size_t j = end; j < b->cw; j++)
+        if (b->cols[j] != SIZE_MAX)
+            x[b->cols[j]] += from[j];
+}
+
 void pjd_blur_apply(const pjd_blur *b, const float *x, float *y, float *work)
 {
     float *canvas = canvas_of(b, work), *rest = rest_of(b, work);
     pjd_window window = {0, 0, b->h, b->w, b->w, false};
+    pjd_fft2_input in = {b->rows ? canvas : x, b->cw, b->ch, b->cw};
 
-    for (size_t i = 0; b->rows && i < b->ch; i++)
-        for (size_t j = 0; j < b->cw; j++) {
-            bool inside = b->rows[i] != SIZE_MAX && b->cols[j] != SIZE_MAX;
-
-            canvas[i * b->cw + j] = inside ? x[b->rows[i] * b->xw + b->cols[j]] : 0.0f;
-        }
-    pjd_fft2_forward(&b->f, b->rows ? canvas : x, b->cw, b->ch, b->cw, work, rest);
-    pjd_spectrum_multiply(work, b->transfer, false, blocks(b));
-    pjd_fft2_backward(&b->f, work, 1.0, y, &window, rest);
+#pragma omp parallel for schedule(static) if (b->rows && b->ch * b->cw > PJD_OP_PARALLEL)
+    for (size_t i = 0; i < (b->rows ? b->ch : 0); i++)
+        unfold_row(b, b->rows[i] == SIZE_MAX ? NULL : x + b->rows[i] * b->xw, canvas + i * b->cw);
+    pjd_fft2_filter(&b->f, &in, through, b, 1.0, y, &window, work, rest);
 }
 
 void pjd_blur_adjoint(const pjd_blur *b, const float *y, float *x, float *work)
 {
     float *canvas = canvas_of(b, work), *rest = rest_of(b, work);
     pjd_window window = {0, 0, b->ch, b->cw, b->cw, false};
+    pjd_fft2_input in = {y, b->w, b->h, b->w};
 
-    pjd_fft2_forward(&b->f, y, b->w, b->h, b->w, work, rest);
-    pjd_spectrum_multiply(work, b->transfer, true, blocks(b));
-    pjd_fft2_backward(&b->f, work, 1.0, b->rows ? canvas : x, &window, rest);
+    pjd_fft2_filter(&b->f, &in, back_through, b, 1.0, b->rows ? canvas : x, &window, work, rest);
     if (!b->rows)
         return;
     memset(x, 0, b->xh * b->xw * sizeof *x);
     for (size_t i = 0; i < b->ch; i++)
-        for (size_t j = 0; j < b->cw; j++)
-            if (b->rows[i] != SIZE_MAX && b->cols[j] != SIZE_MAX)
-                x[b->rows[i] * b->xw + b->cols[j]] += canvas[i * b->cw + j];
+        if (b->rows[i] != SIZE_MAX)
+            fold_row(b, canvas + i * b->cw, x + b->rows[i] * b->xw);
 }
 
 static void apply(const pjd_operator *op, const float *x, float *y, float *work)
@@ -78,27 +118,37 @@ static void adjoint(const pjd_operator *op, const float *y, float *x, float *wor
 
 /* ---- preconditioned conjugate gradients on A A* + lambda ---- */
 
-/* to = crop(F* (|H|^2 [or its inverse 1 / (|H|^2 + lambda)]) F pad(from)) */
-static void gram(const pjd_blur *b, const float *from, float *to, bool inverse, double lambda, float *work)
-{
-    float *rest = rest_of(b, work);
-    pjd_window window = {0, 0, b->h, b->w, b->w, false};
-    float l0 = (float)lambda;
+typedef struct gram_job {
+    const pjd_blur *b;
+    bool inverse;
+    float lambda;
+} gram_job;
 
-    pjd_fft2_forward(&b->f, from, b->w, b->h, b->w, work, rest);
-#pragma omp parallel for schedule(static) if (blocks(b) * PJD_FFT_ELEMENT > PJD_OP_PARALLEL)
-    for (size_t e = 0; e < blocks(b); e++) {
-        float *re = work + e * PJD_FFT_ELEMENT, *im = re + PJD_FFT_LANES;
-        const float *p = b->power + e * PJD_FFT_LANES;
+static void gram_group(const void *ctx, size_t first, size_t count, float *s)
+{
+    const gram_job *j = ctx;
+    const float *p = j->b->power + first * PJD_FFT_LANES;
+
+    for (size_t e = 0; e < count; e++, p += PJD_FFT_LANES) {
+        float *re = s + e * PJD_FFT_ELEMENT, *im = re + PJD_FFT_LANES;
 
         for (size_t l = 0; l < PJD_FFT_LANES; l++) {
-            float f = inverse ? 1.0f / (p[l] + l0) : p[l];
+            float f = j->inverse ? 1.0f / (p[l] + j->lambda) : p[l];
 
             re[l] *= f;
             im[l] *= f;
         }
     }
-    pjd_fft2_backward(&b->f, work, 1.0, to, &window, rest);
+}
+
+/* to = crop(F* (|H|^2 [or its inverse 1 / (|H|^2 + lambda)]) F pad(from)) */
+static void gram(const pjd_blur *b, const float *from, float *to, bool inverse, double lambda, float *work)
+{
+    pjd_window window = {0, 0, b->h, b->w, b->w, false};
+    pjd_fft2_input in = {from, b->w, b->h, b->w};
+    gram_job j = {b, inverse, (float)lambda};
+
+    pjd_fft2_filter(&b->f, &in, gram_group, &j, 1.0, to, &window, work, rest_of(b, work));
 }
 
 /* to = (A A* + lambda) from. Where X is x, A* never leaves the grid and the two transforms between cancel. */
@@ -124,8 +174,11 @@ static void correct_plane(const pjd_blur *b, float *x, const float *y, double sc
     size_t n = b->h * b->w, step = pjd_op_pad(n);
     float *r = work, *z = r + step, *p = z + step, *q = p + step, *u = q + step, *spare = u + step;
     float *rest = spare + pjd_op_pad(b->xh * b->xw);
-    double least = (b->rows ? 1e-6 : 1e-4) * b->top, smooth, gamma, gamma0;
+    double least = (b->rows ? 1e-6 : 1e-4) * b->top, smooth, gamma, gamma0, tolerance = b->opt.tolerance;
 
+    /* a proximal step is one of many, between which noise is added */
+    if (!(lambda > 0.0) && tolerance > PROJECTION)
+        tolerance = PROJECTION;
     lambda = lambda > least ? lambda : least;
     smooth = lambda > 1e-3 * b->top ? lambda : 1e-3 * b->top;
     pjd_blur_apply(b, x, r, rest);
@@ -145,7 +198,7 @@ static void correct_plane(const pjd_blur *b, float *x, const float *y, double sc
         pjd_vec_axpy(-gamma / curvature, q, r, n);
         gram(b, r, z, true, smooth, rest);
         next = pjd_vec_dot(r, z, n);
-        if (!(next > b->opt.tolerance * b->opt.tolerance * gamma0))
+        if (!(next > tolerance * tolerance * gamma0))
             break;
         pjd_vec_xpay(z, next / gamma, p, n);
         gamma = next;
@@ -314,7 +367,7 @@ static pjd_status fill(pjd_blur *b, const pjd_psf *psf, const pjd_shape *x, cons
     if (extend)
         st = make_map(b->ch, psf->h - 1 - psf->cy, b->xh, reflect, &b->rows, err);
     if (extend && st == PJD_OK)
-        st = make_map(b->cw, psf->w - 1 - psf->cx, b->xw, reflect, &b->cols, err);
+        st = make_map(b->cw, b->left = psf->w - 1 - psf->cx, b->xw, reflect, &b->cols, err);
     if (st == PJD_OK)
         st = pjd_fft2_create(gh, gw, &b->f, err);
     /* y's pixel 0 needs X's rows 0 .. kernel - 1: the kernel's last row lies at 0. */

@@ -61,6 +61,18 @@ typedef struct pjd_window {
 } pjd_window;
 void pjd_fft2_backward(const pjd_fft2 *f, float *s, double scale, float *x, const pjd_window *window, float *work);
 
+/*
+ * Forward, `change` on each group of columns (blocks first .. first + h - 1 of the spectrum, at s), and back: what the calls
+ * above would do, with fewer passes over the spectrum. `to` may be x.
+ */
+typedef void (*pjd_fft2_change)(const void *ctx, size_t first, size_t blocks, float *s);
+typedef struct pjd_fft2_input {
+    const float *x;
+    size_t stride, rows, cols;
+} pjd_fft2_input;
+void pjd_fft2_filter(const pjd_fft2 *f, const pjd_fft2_input *in, pjd_fft2_change change, const void *ctx, double scale,
+                     float *to, const pjd_window *window, float *s, float *work);
+
 /* ---- orthonormal DCT-II in two dimensions, [h, w] -> [h, w] in place ---- */
 
 typedef struct pjd_dct2 {

@@ -68,55 +68,89 @@ size_t pjd_fft2_work(const pjd_fft2 *f)
     return PJD_FFT_THREADS * fft2_slot(f);
 }
 
-void pjd_fft2_forward(const pjd_fft2 *f, const float *x, size_t stride, size_t rows, size_t cols, float *s, float *work)
+/* Parts of a transform, each by a whole team inside its parallel region; z: the thread's slot. */
+
+static void rows_forward(const pjd_fft2 *f, const pjd_fft2_input *in, float *s, float *z)
 {
     const pjd_fft_loops *loops = pjd_fft_loops_best();
-    size_t slot = fft2_slot(f);
+
+#pragma omp for schedule(static)
+    for (size_t r = 0; r < in->rows; r += LINES) {
+        size_t some = least(in->rows - r, LINES);
+
+        loops->load(in->x + r * in->stride, in->stride, some, in->cols, z);
+        memset(z + in->cols * E, 0, (f->w - in->cols) * E * sizeof *z);
+        pjd_fft_forward(f->row, z, z + f->w * E);
+        loops->separate(z, f->w, some, s + r * E, f->h * E);
+    }
+}
+
+static void columns_forward(const pjd_fft2 *f, size_t g, size_t rows, float *s, float *z)
+{
+    float *group = s + g * f->h * E;
+
+    memset(group + rows * E, 0, (f->h - rows) * E * sizeof *group);
+    pjd_fft_forward(f->column, group, z);
+}
+
+static void rows_backward(const pjd_fft2 *f, const float *s, double scale, float *x, const pjd_window *v, float *z)
+{
+    const pjd_fft_loops *loops = pjd_fft_loops_best();
+    float factor = (float)(scale / ((double)f->h * (double)f->w));
+
+#pragma omp for schedule(static)
+    for (size_t r = 0; r < v->rows; r += LINES) {
+        size_t some = least(v->rows - r, LINES);
+
+        loops->combine(s + (v->top + r) * E, f->w, some, f->h * E, factor, z);
+        pjd_fft_backward(f->row, z, z + f->w * E);
+        loops->store(z + v->left * E, some, v->cols, v->add, x + r * v->stride, v->stride);
+    }
+}
+
+void pjd_fft2_forward(const pjd_fft2 *f, const float *x, size_t stride, size_t rows, size_t cols, float *s, float *work)
+{
+    const pjd_fft2_input in = {x, stride, rows, cols};
 
 #pragma omp parallel num_threads(team()) if (f->h * f->w > WORTH_A_TEAM)
     {
-        float *z = work + (size_t)omp_get_thread_num() * slot, *rest = z + f->w * E;
+        float *z = work + (size_t)omp_get_thread_num() * fft2_slot(f);
 
+        rows_forward(f, &in, s, z);
 #pragma omp for schedule(static)
-        for (size_t r = 0; r < rows; r += LINES) {
-            size_t some = least(rows - r, LINES);
-
-            loops->load(x + r * stride, stride, some, cols, z);
-            memset(z + cols * E, 0, (f->w - cols) * E * sizeof *z);
-            pjd_fft_forward(f->row, z, rest);
-            loops->separate(z, f->w, some, s + r * E, f->h * E);
-        }
-#pragma omp for schedule(static)
-        for (size_t g = 0; g < f->groups; g++) {
-            float *group = s + g * f->h * E;
-
-            memset(group + rows * E, 0, (f->h - rows) * E * sizeof *group);
-            pjd_fft_forward(f->column, group, z);
-        }
+        for (size_t g = 0; g < f->groups; g++)
+            columns_forward(f, g, rows, s, z);
     }
 }
 
 void pjd_fft2_backward(const pjd_fft2 *f, float *s, double scale, float *x, const pjd_window *v, float *work)
 {
-    const pjd_fft_loops *loops = pjd_fft_loops_best();
-    size_t slot = fft2_slot(f);
-    float factor = (float)(scale / ((double)f->h * (double)f->w));
-
 #pragma omp parallel num_threads(team()) if (f->h * f->w > WORTH_A_TEAM)
     {
-        float *z = work + (size_t)omp_get_thread_num() * slot, *rest = z + f->w * E;
+        float *z = work + (size_t)omp_get_thread_num() * fft2_slot(f);
 
 #pragma omp for schedule(static)
         for (size_t g = 0; g < f->groups; g++)
             pjd_fft_backward(f->column, s + g * f->h * E, z);
-#pragma omp for schedule(static)
-        for (size_t r = 0; r < v->rows; r += LINES) {
-            size_t some = least(v->rows - r, LINES);
+        rows_backward(f, s, scale, x, v, z);
+    }
+}
 
-            loops->combine(s + (v->top + r) * E, f->w, some, f->h * E, factor, z);
-            pjd_fft_backward(f->row, z, rest);
-            loops->store(z + v->left * E, some, v->cols, v->add, x + r * v->stride, v->stride);
+void pjd_fft2_filter(const pjd_fft2 *f, const pjd_fft2_input *in, pjd_fft2_change change, const void *ctx, double scale,
+                     float *to, const pjd_window *v, float *s, float *work)
+{
+#pragma omp parallel num_threads(team()) if (f->h * f->w > WORTH_A_TEAM)
+    {
+        float *z = work + (size_t)omp_get_thread_num() * fft2_slot(f);
+
+        rows_forward(f, in, s, z);
+#pragma omp for schedule(static)
+        for (size_t g = 0; g < f->groups; g++) {
+            columns_forward(f, g, in->rows, s, z);
+            change(ctx, g * f->h, f->h, s + g * f->h * E);
+            pjd_fft_backward(f->column, s + g * f->h * E, z);
         }
+        rows_backward(f, s, scale, to, v, z);
     }
 }
 

@@ -74,7 +74,7 @@ static const pjd_param table_of_params[] = {
                     .offset = offsetof(deblur_params, iterations)},
     [TOLERANCE] = {.name = "tolerance",
                    .type = PJD_PARAM_FLOAT,
-                   .fallback = "1e-3",
+                   .fallback = "0.03",
                    .min = 1e-9,
                    .max = 0.5,
                    .unit = "",
