@@ -26,35 +26,58 @@
 /* ---- the machine ---- */
 
 #if defined(__x86_64__)
-#define SUMS 24
+enum { SUMS = 12 };
+
+/* Twelve sums by name: in an array they might not live in registers. */
+#define EACH(f) f(0) f(1) f(2) f(3) f(4) f(5) f(6) f(7) f(8) f(9) f(10) f(11)
+#define SUM512(i) __m512 a##i = _mm512_set1_ps((float)i);
+#define STEP512(i) a##i = _mm512_fmadd_ps(a##i, x, y);
+#define ADD512(i) x = _mm512_add_ps(x, a##i);
+#define SUM256(i) __m256 a##i = _mm256_set1_ps((float)i);
+#define STEP256(i) a##i = _mm256_fmadd_ps(a##i, x, y);
+#define ADD256(i) x = _mm256_add_ps(x, a##i);
 
 __attribute__((target("avx512f"))) static float multiply512(size_t n)
 {
-    __m512 a[SUMS], x = _mm512_set1_ps(0.999f), y = _mm512_set1_ps(0.001f);
+    __m512 x = _mm512_set1_ps(0.999f), y = _mm512_set1_ps(0.001f);
 
-    for (int i = 0; i < SUMS; i++)
-        a[i] = _mm512_set1_ps((float)i);
-    while (n--)
-        for (int i = 0; i < SUMS; i++)
-            a[i] = _mm512_fmadd_ps(a[i], x, y);
-    for (int i = 1; i < SUMS; i++)
-        a[0] = _mm512_add_ps(a[0], a[i]);
-    return _mm512_reduce_add_ps(a[0]);
+    EACH(SUM512)
+    while (n--) {
+        EACH(STEP512)
+    }
+    EACH(ADD512)
+    return _mm512_reduce_add_ps(x);
+}
+
+#define SUM8(i) __m512i a##i = _mm512_set1_epi32(i);
+#define STEP8(i) a##i = _mm512_dpbusd_epi32(a##i, x, y);
+#define ADD8(i) x = _mm512_add_epi32(x, a##i);
+
+/* Products of 8-bit integers, for docs/performance.md's word on them. */
+__attribute__((target("avx512f,avx512vnni"))) static float multiply8(size_t n)
+{
+    __m512i x = _mm512_set1_epi32(0x01020304), y = _mm512_set1_epi32(0x01010101);
+
+    EACH(SUM8)
+    while (n--) {
+        EACH(STEP8)
+        __asm__ volatile("" : "+v"(y)); /* or the loop could be a multiplication */
+    }
+    EACH(ADD8)
+    return (float)_mm512_reduce_add_epi32(x);
 }
 
 __attribute__((target("avx2,fma"))) static float multiply256(size_t n)
 {
-    __m256 a[SUMS / 2], x = _mm256_set1_ps(0.999f), y = _mm256_set1_ps(0.001f);
+    __m256 x = _mm256_set1_ps(0.999f), y = _mm256_set1_ps(0.001f);
     float out[8];
 
-    for (int i = 0; i < SUMS / 2; i++)
-        a[i] = _mm256_set1_ps((float)i);
-    while (n--)
-        for (int i = 0; i < SUMS / 2; i++)
-            a[i] = _mm256_fmadd_ps(a[i], x, y);
-    for (int i = 1; i < SUMS / 2; i++)
-        a[0] = _mm256_add_ps(a[0], a[i]);
-    _mm256_storeu_ps(out, a[0]);
+    EACH(SUM256)
+    while (n--) {
+        EACH(STEP256)
+    }
+    EACH(ADD256)
+    _mm256_storeu_ps(out, x);
     return out[0] + out[3];
 }
 
@@ -85,24 +108,27 @@ static float multiply_any(size_t n)
     return sum;
 }
 
-/* Multiplications and additions a second on `threads` threads, the best of several rounds. */
-static double peak_flops(int threads)
+/* Multiplications and additions a second on `threads` threads, the best of several rounds; bytes: 0 where there are none. */
+static double peak_flops(int threads, bool bytes)
 {
     enum { TURNS = 4000000 };
     double best = 0, per_turn = 2.0 * 16;
     volatile float keep = 0;
-    float (*loop)(size_t) = multiply_any;
+    float (*loop)(size_t) = bytes ? NULL : multiply_any;
 
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx512f")) {
+    if (bytes) {
+        loop = __builtin_cpu_supports("avx512vnni") ? multiply8 : NULL;
+        per_turn = 2.0 * SUMS * 64;
+    } else if (__builtin_cpu_supports("avx512f")) {
         loop = multiply512;
         per_turn = 2.0 * SUMS * 16;
     } else if (__builtin_cpu_supports("fma")) {
         loop = multiply256;
-        per_turn = 2.0 * SUMS / 2 * 8;
+        per_turn = 2.0 * SUMS * 8;
     }
 #endif
-    for (int round = 0; round < 5; round++) {
+    for (int round = 0; loop && round < 5; round++) {
         double start = pjd_now(), rate;
 
 #pragma omp parallel num_threads(threads)
@@ -301,7 +327,7 @@ static pjd_nn_plan *plan(const network *n, const char *way, pjd_error *err)
     pjd_nn_builder *b = NULL;
     pjd_nn_plan *p = NULL;
 
-    if (pjd_net_tensors_load(n->net->tensors, n->net->family, err) == PJD_OK &&
+    if (pjd_net_tensors_load(n->net->tensors, n->net->family, n->threads, err) == PJD_OK &&
         pjd_nn_builder_create(1, &b, err) == PJD_OK) {
         pjd_nn_value y = n->net->cls->build(n->net, b, pjd_nn_input(b, n->net->in_channels, n->h, n->width));
 
@@ -420,7 +446,8 @@ static void profile(const network *n, int runs, pjd_error *err)
     while (pjd_now() - start < 0.2)
         ;
     ticks = (now_ticks() - ticks) / (pjd_now() - start);
-    printf("{\"flops1\": %.6g, \"flops\": %.6g, ", peak_flops(1), peak_flops(n->threads));
+    printf("{\"flops1\": %.6g, \"flops\": %.6g, \"bytes1\": %.6g, ", peak_flops(1, false),
+           peak_flops(n->threads, false), peak_flops(1, true));
     printf("\"cache\": %.6g, \"memory\": %.6g, \"kinds\": {", bandwidth(n->threads, (size_t)1 << 15),
            bandwidth(n->threads, (size_t)1 << 24));
     for (size_t k = 0; k < PJD_COUNTOF(kinds); k++) {

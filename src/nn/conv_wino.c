@@ -73,7 +73,7 @@ static double wino_cost(const nn_conv_case *c, size_t m)
     double t = (double)tiles_of(c, m), points = (double)((is_line(c) ? 1 : m + 2) * (m + 2));
     double n = (double)((c->out.c + 15) / 16 * 16), k = (double)c->in.c;
 
-    return t * points * (k * n + 8.0 * k + 7.0 * n) + 30.0 * points * k * n;
+    return t * points * (k * n + 8.0 * k + 7.0 * n) + (is_line(c) ? 25.0 : 30.0) * points * k * n;
 }
 
 static double cost4(const nn_conv_case *c)
