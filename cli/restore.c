@@ -405,15 +405,41 @@ static void add_report(file_run *f, const pjd_solve_report *one, double sigma)
         f->sigma_high = sigma;
 }
 
-/* A gray result is the mean of three channels, which fit measurements of their own: it has to fit the one there is. */
-static pjd_status make_gray_consistent(const file_run *f, const pjd_operator *op, const float *y, float *x,
-                                       pjd_error *err)
+/* |A x - y| of the gray result over its m elements, in place of that of its three channels. */
+static pjd_status gray_residual(file_run *f, const pjd_operator *op, const float *y, const float *x, size_t m,
+                                pjd_error *err)
 {
-    size_t m;
+    size_t ny;
+    float *ax, *work;
+    double sum = 0;
+
+    if (!pjd_shape_count(pjd_operator_output(op), &ny))
+        return pjd_error_set(err, PJD_ERR_NOMEM, "out of memory");
+    ax = malloc(ny * sizeof *ax);
+    work = malloc((pjd_operator_work(op) + 1) * sizeof *work);
+    if (ax && work) {
+        pjd_operator_apply(op, x, ax, work);
+        for (size_t i = 0; i < ny; i++)
+            sum += ((double)ax[i] - y[i]) * ((double)ax[i] - y[i]);
+        sum = sqrt(sum / (double)(m ? m : 1));
+        if (!(sum <= f->report.residual))
+            f->report.residual = sum;
+    }
+    free(ax);
+    free(work);
+    return ax && work ? PJD_OK : pjd_error_set(err, PJD_ERR_NOMEM, "out of memory");
+}
+
+/* A gray result is the mean of three channels, which fit measurements of their own: it has to fit the one there is. */
+static pjd_status make_gray_consistent(file_run *f, const pjd_operator *op, const float *y, float *x, pjd_error *err)
+{
+    size_t m = 0;
     pjd_status st = pjd_operator_measured(op, y, &m, err);
     double radius = f->r->a->consistency == PJD_CONSISTENCY_EXACT ? 0 : f->sigma_model * sqrt((double)m);
 
-    return st == PJD_OK ? pjd_operator_project_ball(op, x, y, radius, NULL, err) : st;
+    if (st == PJD_OK)
+        st = pjd_operator_project_ball(op, x, y, radius, NULL, err);
+    return st == PJD_OK ? gray_residual(f, op, y, x, m, err) : st;
 }
 
 /* Copy solved samples of unit k ([samples, result]) to their places in f->x; op and y as they were solved, not lifted. */
@@ -460,6 +486,8 @@ static pjd_status run_solver(file_run *f, pjd_operator *op, const float *y, floa
         expect(f, op, &o);
     if (st == PJD_OK)
         st = pjd_solve(f->r->model, op, y, &o, solved, &report, err);
+    if (consistent_after(f))
+        report.residual = 0; /* it is found once the gray result is there */
     if (st == PJD_OK)
         add_report(f, &report, sigma);
     return st;

@@ -27,8 +27,11 @@ struct pjd_radon {
     float *tap;                    /* [views, detectors, TAPS] */
     int32_t *at;                   /* [views, detectors] place of the first tap */
     pjd_fft *fft;
-    float *ramp; /* [fft size] */
+    float *ramp; /* [fft_size] */
     size_t fft_size;
+    pjd_fft *short_fft; /* of the preconditioner, which may wrap around */
+    float *gram;        /* [short_size] eigenvalue of A A* at a frequency along the detectors */
+    size_t short_size;
 };
 
 /* ---- the loop: out[e] += sum of a[r] p[r][e] + b[r] p[r][e + 1] ---- */
@@ -98,7 +101,13 @@ static size_t plane_of(const pjd_radon *r, int g)
 
 static size_t filter_work(const pjd_radon *r)
 {
-    return 4 * pjd_op_pad(r->fft_size) + pjd_fft_line_work(r->fft);
+    return 5 * pjd_op_pad(r->fft_size) + pjd_fft_line_work(r->fft);
+}
+
+/* Of one thread. */
+static size_t precondition_work(const pjd_radon *r)
+{
+    return 4 * pjd_op_pad(r->short_size) + pjd_op_pad(pjd_fft_line_work(r->short_fft));
 }
 
 bool pjd_radon_work(const pjd_radon *r, size_t channels, size_t *floats)
@@ -106,7 +115,9 @@ bool pjd_radon_work(const pjd_radon *r, size_t channels, size_t *floats)
     size_t each = plane_of(r, 0) + plane_of(r, 1), lines;
 
     return pjd_mul(r->views, r->line, &lines) && pjd_add(each, lines, &each) && pjd_mul(each, channels, &each) &&
-           pjd_add(each, filter_work(r), floats) && *floats < SIZE_MAX / 64;
+           pjd_add(each, filter_work(r), &each) &&
+           pjd_add(each, pjd_op_pad(r->short_size) + PJD_FFT_THREADS * precondition_work(r), floats) &&
+           *floats < SIZE_MAX / 64;
 }
 
 typedef struct scratch {
@@ -275,22 +286,109 @@ void pjd_radon_adjoint(const pjd_radon *r, size_t channels, const float *y, floa
     scatter(r, channels, &s, x);
 }
 
+/* ---- filters along the detectors ---- */
+
+void pjd_radon_precondition(const pjd_radon *r, size_t channels, double lambda, const float *from, float *to,
+                            float *work)
+{
+    size_t n = r->short_size, all = channels * r->views, d = r->detectors;
+    float *filter = work, *lanes = work + pjd_op_pad(n);
+
+    for (size_t k = 0; k < n; k++)
+        filter[k] = (float)(1.0 / ((double)n * ((double)r->gram[k] + lambda)));
+#pragma omp parallel for schedule(static) num_threads(PJD_FFT_THREADS) if (worth_a_team(r, channels))
+    for (size_t part = 0; part < PJD_FFT_THREADS; part++) {
+        float *z = lanes + part * precondition_work(r), *spare = z + 2 * pjd_op_pad(n),
+              *rest = spare + 2 * pjd_op_pad(n);
+        size_t pairs = (all + 1) / 2, first = pairs * part / PJD_FFT_THREADS;
+
+        for (size_t pair = first; pair < pairs * (part + 1) / PJD_FFT_THREADS; pair++) {
+            const float *one = from + 2 * pair * d, *two = 2 * pair + 1 < all ? one + d : NULL;
+            float *out = to + 2 * pair * d;
+
+            /* two views as real and imaginary part: the filter is real and even */
+            memset(z, 0, 2 * n * sizeof *z);
+            for (size_t k = 0; k < d; k++) {
+                z[2 * k] = one[k];
+                z[2 * k + 1] = two ? two[k] : 0.0f;
+            }
+            pjd_fft_line(r->short_fft, false, z, spare, rest);
+            for (size_t k = 0; k < n; k++) {
+                spare[2 * k] *= filter[k];
+                spare[2 * k + 1] *= filter[k];
+            }
+            pjd_fft_line(r->short_fft, true, spare, z, rest);
+            for (size_t k = 0; k < d; k++) {
+                out[k] = z[2 * k];
+                if (two)
+                    out[d + k] = z[2 * k + 1];
+            }
+        }
+    }
+}
+
 /* ---- filtered back-projection ---- */
 
-/* Two views at a time as real and imaginary part: the filter is real and even. z: [fft_size] complex, filtered in place. */
-static void filter_pair(const pjd_radon *r, const float *one, const float *two, float *z, float *spare)
+/* Two views at a time as real and imaginary part of z, [fft_size] complex, transformed to `spectrum`. */
+static void transform_pair(const pjd_radon *r, const float *one, const float *two, float *z, float *spectrum,
+                           float *rest)
 {
-    size_t n = r->fft_size;
-    float *rest = spare + 2 * pjd_op_pad(n);
-
-    for (size_t k = 0; k < n; k++) {
+    for (size_t k = 0; k < r->fft_size; k++) {
         z[2 * k] = k < r->detectors ? one[k] : 0.0f;
         z[2 * k + 1] = two && k < r->detectors ? two[k] : 0.0f;
     }
-    pjd_fft_line(r->fft, false, z, spare, rest);
+    pjd_fft_line(r->fft, false, z, spectrum, rest);
+}
+
+/*
+ * What of a frequency along the detectors is signal, 1 - noise / power, from the mean power of all views; the highest quarter
+ * is taken for noise, for integrals are smooth. window: [fft_size / 2 + 1]
+ */
+static void signal_window(const pjd_radon *r, size_t all, const float *y, float *window, float *z, float *spare,
+                          float *rest)
+{
+    enum { NEAR = 3 };
+    size_t n = r->fft_size, half = n / 2, high = half - half / 4;
+    float *power = z; /* when the transforms are done */
+    double noise = 0.0;
+
+    memset(window, 0, (half + 1) * sizeof *window);
+    for (size_t v = 0; v < all; v += 2) {
+        const float *one = y + v * r->detectors;
+
+        transform_pair(r, one, v + 1 < all ? one + r->detectors : NULL, z, spare, rest);
+        for (size_t k = 0; k <= half; k++) {
+            const float *p = spare + 2 * k, *q = spare + 2 * ((n - k) % n);
+
+            window[k] += (p[0] * p[0] + p[1] * p[1]) + (q[0] * q[0] + q[1] * q[1]);
+        }
+    }
+    for (size_t k = high; k <= half; k++)
+        noise += (double)window[k] / (double)(half + 1 - high);
+    memcpy(power, window, (half + 1) * sizeof *power);
+    for (size_t k = 0; k <= half; k++) {
+        size_t first = k > NEAR ? k - NEAR : 0, last = k + NEAR < half ? k + NEAR : half;
+        double mean = 0.0, share;
+
+        for (size_t i = first; i <= last; i++)
+            mean += (double)power[i] / (double)(last + 1 - first);
+        share = mean > 0.0 ? 1.0 - noise / mean : 1.0;
+        window[k] = share > 0.0 ? (float)share : 0.0f;
+    }
+}
+
+/* The filters are real and even. z: filtered in place. */
+static void filter_pair(const pjd_radon *r, const float *one, const float *two, const float *window, float *z,
+                        float *spare, float *rest)
+{
+    size_t n = r->fft_size;
+
+    transform_pair(r, one, two, z, spare, rest);
     for (size_t k = 0; k < n; k++) {
-        spare[2 * k] *= r->ramp[k];
-        spare[2 * k + 1] *= r->ramp[k];
+        float f = r->ramp[k] * window[k <= n / 2 ? k : n - k];
+
+        spare[2 * k] *= f;
+        spare[2 * k + 1] *= f;
     }
     pjd_fft_line(r->fft, true, spare, z, rest);
 }
@@ -316,11 +414,13 @@ static void spread_view(const pjd_radon *r, const view *v, const float *z, float
 void pjd_radon_filtered(const pjd_radon *r, size_t channels, const float *y, float *x, float *work)
 {
     scratch s = divide(r, channels, work);
-    float *z = s.rest, *spare = z + 2 * pjd_op_pad(r->fft_size);
-    size_t all = channels * r->views;
+    size_t all = channels * r->views, pad = pjd_op_pad(r->fft_size);
+    float *z = s.rest, *spare = z + 2 * pad, *window = spare + 2 * pad, *rest = window + pad;
 
+    signal_window(r, all, y, window, z, spare, rest);
     for (size_t ca = 0; ca < all; ca += 2) {
-        filter_pair(r, y + ca * r->detectors, ca + 1 < all ? y + (ca + 1) * r->detectors : NULL, z, spare);
+        filter_pair(r, y + ca * r->detectors, ca + 1 < all ? y + (ca + 1) * r->detectors : NULL, window, z, spare,
+                    rest);
         for (size_t k = 0; k < 2 && ca + k < all; k++)
             spread_view(r, &r->view[(ca + k) % r->views], z + k, s.lines + (ca + k) * r->line);
     }
@@ -456,6 +556,32 @@ static pjd_status make_ramp(pjd_radon *r, pjd_error *err)
     return PJD_OK;
 }
 
+/* See pjd_radon_precondition. The arcs sum to the range that was measured. */
+static pjd_status make_gram(pjd_radon *r, pjd_error *err)
+{
+    size_t n = pjd_fft_good_size(r->detectors), longer = r->h > r->w ? r->h : r->w;
+    double range = 0.0, unit = r->scale * r->scale * (double)longer;
+    pjd_status st;
+
+    if (n == 0)
+        return pjd_error_set(err, PJD_ERR_SHAPE, "ct: %zu detectors are too many", r->detectors);
+    r->short_size = n;
+    st = pjd_fft_create(n, &r->short_fft, err);
+    if (st != PJD_OK)
+        return st;
+    r->gram = pjd_alloc(n, sizeof *r->gram);
+    if (!r->gram)
+        return pjd_error_nomem(err, "ct", n * sizeof *r->gram);
+    for (size_t a = 0; a < r->views; a++)
+        range += r->view[a].arc;
+    for (size_t k = 0; k < n; k++) {
+        double frequency = (double)(k <= n / 2 ? k : n - k) / (double)n;
+
+        r->gram[k] = (float)(unit * fmax(1.0, (double)r->views / (range * (double)longer * frequency + 1.0)));
+    }
+    return PJD_OK;
+}
+
 static pjd_status fill(pjd_radon *r, const pjd_radon_options *o, pjd_error *err)
 {
     size_t table;
@@ -499,6 +625,8 @@ pjd_status pjd_radon_create(const pjd_radon_options *o, pjd_radon **out, pjd_err
         st = set_arcs(r, o->degrees, err);
     if (st == PJD_OK)
         st = make_ramp(r, err);
+    if (st == PJD_OK)
+        st = make_gram(r, err);
     if (st != PJD_OK) {
         pjd_radon_free(r);
         return st;
@@ -518,5 +646,7 @@ void pjd_radon_free(pjd_radon *r)
     pjd_free(r->member[1]);
     pjd_fft_free(r->fft);
     pjd_free(r->ramp);
+    pjd_fft_free(r->short_fft);
+    pjd_free(r->gram);
     pjd_free(r);
 }

@@ -31,7 +31,15 @@ bool pjd_radon_work(const pjd_radon *r, size_t channels, size_t *floats);
 /* x [channels, h, w] -> y [channels, views, detectors] */
 void pjd_radon_apply(const pjd_radon *r, size_t channels, const float *x, float *y, float *work);
 void pjd_radon_adjoint(const pjd_radon *r, size_t channels, const float *y, float *x, float *work);
-/* Filtered back-projection, ramp with a Hann window. */
+/* Filtered back-projection: the ramp with a Hann window, and a Wiener filter by what the views' spectra say of the noise. */
 void pjd_radon_filtered(const pjd_radon *r, size_t channels, const float *y, float *x, float *work);
+
+/*
+ * to ~ (A A* + lambda)^-1 from, symmetric and positive: a filter along the detectors. A A* keeps the frequencies along s apart
+ * up to the picture's border; where the spokes of neighbouring views overlap, its eigenvalue on consistent data is the
+ * number of those that do (1 / (range width frequency)), elsewhere a view's own.
+ */
+void pjd_radon_precondition(const pjd_radon *r, size_t channels, double lambda, const float *from, float *to,
+                            float *work);
 
 #endif

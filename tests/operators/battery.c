@@ -38,10 +38,10 @@ const op_case op_cases[] = {
     {.task = "cs:transform=gaussian,ratio=0.3", .from_x_only = true, .meets = 1e-4, .gain_side = 16},
     {.task = "mri", .converge = ":iterations=50,tolerance=1e-6", .array = "mask", .x_channels = 2, .y_channels = 2},
     /* A has singular values down to nothing: what a projection does is in test_ct.c. */
-    {.task = "ct", .converge = ":iterations=100,tolerance=1e-5", .meets = -1.0},
-    {.task = "ct:angles=20", .converge = ",iterations=100,tolerance=1e-5", .meets = -1.0, .from_x_only = true},
+    {.task = "ct", .converge = ":iterations=400,tolerance=1e-7", .meets = -1.0},
+    {.task = "ct:angles=20", .converge = ",iterations=400,tolerance=1e-7", .meets = -1.0, .from_x_only = true},
     {.task = "ct:angles=5,first=-20,last=100,detectors=9,axis=0.7",
-     .converge = ",iterations=100,tolerance=1e-5",
+     .converge = ",iterations=400,tolerance=1e-7",
      .meets = -1.0,
      .from_x_only = true},
     {.task = "inpaint", .array = "mask", .exact_gain = true},
