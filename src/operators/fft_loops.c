@@ -363,37 +363,37 @@ INLINE void uncosine(const float *c, const float *twist, size_t n, float *z)
 
 /* ---- tables ---- */
 
-#define TABLE(isa, attribute)                                                                                          \
-    attribute static void stages_##isa(const pjd_fft_radices *r, bool backward, const float *from, float *to,          \
+#define TABLE(isa)                                                                                                     \
+    FOR_##isa static void stages_##isa(const pjd_fft_radices *r, bool backward, const float *from, float *to,          \
                                        float *spare)                                                                   \
     {                                                                                                                  \
         stages(r, backward, from, to, spare);                                                                          \
     }                                                                                                                  \
-    attribute static void multiply_##isa(const float *from, const float *c, size_t n, bool conjugate, float *to)       \
+    FOR_##isa static void multiply_##isa(const float *from, const float *c, size_t n, bool conjugate, float *to)       \
     {                                                                                                                  \
         multiply(from, c, n, conjugate, to);                                                                           \
     }                                                                                                                  \
-    attribute static void load_##isa(const float *x, size_t stride, size_t rows, size_t cols, float *z)                \
+    FOR_##isa static void load_##isa(const float *x, size_t stride, size_t rows, size_t cols, float *z)                \
     {                                                                                                                  \
         load(x, stride, rows, cols, z);                                                                                \
     }                                                                                                                  \
-    attribute static void store_##isa(const float *z, size_t rows, size_t cols, bool add, float *x, size_t stride)     \
+    FOR_##isa static void store_##isa(const float *z, size_t rows, size_t cols, bool add, float *x, size_t stride)     \
     {                                                                                                                  \
         store(z, rows, cols, add, x, stride);                                                                          \
     }                                                                                                                  \
-    attribute static void separate_##isa(const float *z, size_t n, size_t rows, float *s, size_t group)                \
+    FOR_##isa static void separate_##isa(const float *z, size_t n, size_t rows, float *s, size_t group)                \
     {                                                                                                                  \
         separate(z, n, rows, s, group);                                                                                \
     }                                                                                                                  \
-    attribute static void combine_##isa(const float *s, size_t n, size_t rows, size_t group, float scale, float *z)    \
+    FOR_##isa static void combine_##isa(const float *s, size_t n, size_t rows, size_t group, float scale, float *z)    \
     {                                                                                                                  \
         combine(s, n, rows, group, scale, z);                                                                          \
     }                                                                                                                  \
-    attribute static void cosine_##isa(const float *z, const float *twist, size_t n, float *c)                         \
+    FOR_##isa static void cosine_##isa(const float *z, const float *twist, size_t n, float *c)                         \
     {                                                                                                                  \
         cosine(z, twist, n, c);                                                                                        \
     }                                                                                                                  \
-    attribute static void uncosine_##isa(const float *c, const float *twist, size_t n, float *z)                       \
+    FOR_##isa static void uncosine_##isa(const float *c, const float *twist, size_t n, float *z)                       \
     {                                                                                                                  \
         uncosine(c, twist, n, z);                                                                                      \
     }                                                                                                                  \
@@ -408,11 +408,13 @@ INLINE void uncosine(const float *c, const float *twist, size_t n, float *z)
         .uncosine = uncosine_##isa,                                                                                    \
     };
 
-#define ANY
-TABLE(any, ANY)
+#define FOR_any
+TABLE(any)
 #if defined(__x86_64__)
-TABLE(avx2, __attribute__((target("avx2"))))
-TABLE(avx512, __attribute__((target("avx512f,avx512dq,avx512vl"))))
+#define FOR_avx2 __attribute__((target("avx2")))
+#define FOR_avx512 __attribute__((target("avx512f,avx512dq,avx512vl")))
+TABLE(avx2)
+TABLE(avx512)
 #endif
 
 const pjd_fft_loops *pjd_fft_loops_at(size_t i)
