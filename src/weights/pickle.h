@@ -64,6 +64,8 @@ typedef struct pjd_pk_tensor {
     pjd_dtype dtype;
     pjd_shape shape;
     size_t stride[PJD_MAX_RANK];
+    const char *type; /* "torch.float8_e4m3fn" of one that is not known; NULL: the storage tells */
+    size_t type_len;
 } pjd_pk_tensor;
 
 typedef struct pjd_pickle {

@@ -202,6 +202,10 @@ static pjd_status rebuild_tensor(pjd_pickle *p, const pjd_pk_value *args, bool v
 
         t.known = d->kind == PJD_PK_GLOBAL && globals[d->global].role == ROLE_DTYPE;
         t.dtype = globals[d->kind == PJD_PK_GLOBAL ? d->global : 0].dtype;
+        if (!t.known && d->kind == PJD_PK_GLOBAL) {
+            t.type = d->u.text;
+            t.type_len = d->length;
+        }
         if (t.known && !s->untyped && t.dtype != s->dtype)
             return bad(p, at, "a tensor of another type than its storage", err);
         if (t.known && s->untyped)

@@ -214,8 +214,10 @@ static pjd_status add(extractor *x, const char *name, size_t len, const pjd_pk_v
     size_t count;
 
     if (!pt->known)
-        return pjd_error_set(x->err, PJD_ERR_MODEL, PJD_WHO ": tensor " PJD_KEY " has elements of a kind (%.40s) %s",
-                             x->r->who, PJD_KEY_ARG(name, len), s->type, "that is not supported");
+        return pjd_error_set(x->err, PJD_ERR_MODEL,
+                             PJD_WHO ": tensor " PJD_KEY " has elements of a kind (" PJD_KEY ") that is not supported",
+                             x->r->who, PJD_KEY_ARG(name, len),
+                             PJD_KEY_ARG(pt->type ? pt->type : s->type, pt->type ? pt->type_len : strlen(s->type)));
     memcpy(t.stride, pt->stride, sizeof t.stride);
     /* The offset of a tensor without elements may be anything. */
     t.data = s->data;

@@ -122,6 +122,8 @@ def torch_files():
     save("refuse_tensor.pt", ramp((2, 2)))
     save("refuse_number.pt", 3)
     save("refuse_complex.pt", {"a": torch.zeros(2, dtype=torch.complex64)})
+    if hasattr(torch, "float8_e4m3fn"):  # PyTorch 2.1 or later; the one here was made by 2.15
+        save("refuse_float8.pt", {"a": torch.ones(4).to(torch.float8_e4m3fn)})
     save("refuse_object_inside.pt", {"a": ramp((2,)), "b": LogNormalDistribution(0, 1)})
     torch.jit.script(torch.nn.Linear(2, 2)).save(os.path.join(OUT, "refuse_torchscript.pt"))
 

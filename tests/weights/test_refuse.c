@@ -68,6 +68,7 @@ static void test_fixtures(void **state)
         {"refuse_tensor.pt", "found one tensor without a name"},
         {"refuse_number.pt", "found a number"},
         {"refuse_complex.pt", "ComplexFloatStorage"},
+        {"refuse_float8.pt", "a has elements of a kind (torch.float8_e4m3fn)"},
         {"refuse_object_inside.pt", "b: expected a tensor, found an object of elsewhere.module.LogNormal"},
         {"refuse_torchscript.pt", "TorchScript"},
         {"refuse_objects.npz", "objects are pickles"},
@@ -116,7 +117,7 @@ static const pickle_case pickle_cases[] = {
     {BYTES(NAMED(V3("K\0", "K\4\x85", "K\1\x85", "float32"))), NULL},
     {BYTES(NAMED(V3("K\0", "K\2\x85", "K\1\x85", "float64"))), NULL},
     {BYTES(NAMED(V3("K\0", "K\3\x85", "K\1\x85", "float64"))), "reaches beyond its storage"},
-    {BYTES(NAMED(V3("K\0", "K\4\x85", "K\1\x85", "float8_e4m3fn"))), "UntypedStorage) that is not supported"},
+    {BYTES(NAMED(V3("K\0", "K\4\x85", "K\1\x85", "float8_e4m3fn"))), "torch.float8_e4m3fn) that is not supported"},
     {BYTES(NAMED("ctorch._tensor\n_rebuild_from_type_v2\n(" REBUILD "ctorch\nTensor\n"
                  "(" STORAGE "K\0K\4\x85K\1\x85\x89}t}tR")),
      NULL},
