@@ -195,6 +195,8 @@ static void correct_plane(const pjd_blur *b, float *x, const float *y, double sc
         if (!(curvature > 0.0))
             break;
         pjd_vec_axpy(gamma / curvature, p, u, n);
+        if (k + 1 == b->opt.iterations)
+            break;
         pjd_vec_axpy(-gamma / curvature, q, r, n);
         gram(b, r, z, true, smooth, rest);
         next = pjd_vec_dot(r, z, n);
