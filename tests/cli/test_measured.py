@@ -42,7 +42,7 @@ class Tomography(Case):
             self.good("restore", "ct", "-i", self.path("y%d.npy" % n), "-o", self.path("x%d.npy" % n), "--sigma", "0.01", *FEW)
 
     def test_gray_values_and_pixel_units(self):
-        """White, 0..1: the upright line integrals are the height in pixels; a TIFF of floats is as good as an array."""
+        """White, 0..1: the upright line integrals are the height in pixels."""
         self.png("a.png", 16, 16, 1, values=[255] * 256)
         self.good("simulate", "ct:angles=4,unit=pixel", "--gray-values", "-i", self.path("a.png"), "-o", self.path("y.npy"))
         shape, y = npy_read(self.path("y.npy"))
