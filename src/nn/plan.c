@@ -33,12 +33,18 @@ static void want_large_pages(void *p, size_t bytes)
 #endif
 }
 
+/*
+ * Weights beyond this come on ordinary pages: clearing 4 GB of large ones took a virtual machine twice as long as small
+ * ones, which was most of the time until a large network was ready, and a run was not faster for them.
+ */
+#define LARGE_PAGES ((size_t)1 << 30)
+
 float *pjd_nn_weights(pjd_nn_plan *p, size_t floats)
 {
     float *w = pjd_alloc(floats, sizeof *w);
 
-    want_large_pages(w, floats * sizeof *w);
-
+    if (p->weight_bytes < LARGE_PAGES)
+        want_large_pages(w, floats * sizeof *w);
     if (w)
         p->weight_bytes += floats * sizeof *w;
     return w;
