@@ -281,13 +281,13 @@ static pjd_status create(const pjd_op_class *cls, const void *params, const bool
 
 #define INT_PARAM(field, least, most, otherwise, of, text)                                                             \
     {                                                                                                                  \
-        .name = #field, .type = PJD_PARAM_INT, .fallback = otherwise, .min = least, .max = most, .unit = of,           \
-        .help = text, .offset = offsetof(ct_params, field)                                                             \
+        .name = #field, .type = PJD_PARAM_INT, .fallback = (otherwise), .min = (least), .max = (most), .unit = (of),   \
+        .help = (text), .offset = offsetof(ct_params, field)                                                           \
     }
 #define FLOAT_PARAM(field, least, most, otherwise, of, text)                                                           \
     {                                                                                                                  \
-        .name = #field, .type = PJD_PARAM_FLOAT, .fallback = otherwise, .min = least, .max = most, .unit = of,         \
-        .help = text, .offset = offsetof(ct_params, field)                                                             \
+        .name = #field, .type = PJD_PARAM_FLOAT, .fallback = (otherwise), .min = (least), .max = (most), .unit = (of), \
+        .help = (text), .offset = offsetof(ct_params, field)                                                           \
     }
 
 static const pjd_param table_of_params[] = {
