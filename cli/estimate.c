@@ -2,16 +2,21 @@
 /* What a run will take, found out and said before it starts. */
 #include "cli.h"
 
+#include <stdlib.h>
 #include <unistd.h>
 
 /* What the program holds now, in bytes. */
 static double resident(void)
 {
-    unsigned long long size = 0, pages = 0;
+    char line[256], *end = line;
+    unsigned long long pages = 0;
     FILE *f = fopen("/proc/self/statm", "r");
 
-    if (f && fscanf(f, "%llu %llu", &size, &pages) != 2)
-        pages = 0;
+    /* its size, then what of it is in memory, in pages */
+    if (f && fgets(line, sizeof line, f)) {
+        strtoull(line, &end, 10);
+        pages = strtoull(end, NULL, 10);
+    }
     if (f)
         fclose(f);
     return (double)pages * (double)sysconf(_SC_PAGESIZE);
