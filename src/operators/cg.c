@@ -63,64 +63,39 @@ void pjd_vec_scale_minus(double a, const float *x, float *y, size_t n)
 
 size_t pjd_op_cg_work(const pjd_operator *op)
 {
-    return 2 * pjd_op_pad(op->ny) + 4 * pjd_op_pad(op->nx) + op->work;
+    return pjd_op_pad(op->ny) + pjd_op_pad(op->nx > op->ny ? op->nx : op->ny) + 3 * pjd_op_pad(op->nx) + op->work;
 }
 
 /* Directions that A shrinks below this share of the largest seen are not divided by. */
 static const double floor_ratio = 1e-4;
 
-/* The same iteration where A* A comes in one piece: on (A* A + lambda) d = s, with s as its residual. */
-static void on_normal(const pjd_operator *op, float *x, const float *y, double scale, double lambda, float *work)
+/* s <- the gradient A* r - lambda d after the step of length `by` along p, where A p is q; A* A p where `normal` gives it,
+   and r is not kept then. False: with lambda = 0 the residual says that is enough. */
+static bool descend(const pjd_operator *op, double by, const float *p, const float *q, const float *d, double lambda,
+                    double enough, float *r, float *s, float *rest)
 {
-    size_t nx = op->nx, ny = op->ny, limit = op->cg_iterations ? op->cg_iterations : 50;
-    float *r = work, *s = r + pjd_op_pad(ny), *p = s + pjd_op_pad(nx);
-    float *d = p + pjd_op_pad(nx), *n = d + pjd_op_pad(nx), *rest = n + pjd_op_pad(nx);
-    double tol = op->cg_tolerance > 0.0 ? op->cg_tolerance : 1e-5, largest = 0.0, gamma, gamma0, least;
-
-    op->v->apply(op, x, r, rest);
-    pjd_vec_scale_minus(scale, y, r, ny);
+    if (op->v->normal) {
+        pjd_vec_axpy(-by, q, s, op->nx);
+        pjd_vec_axpy(-by * lambda, p, s, op->nx);
+        return true;
+    }
+    pjd_vec_axpy(-by, q, r, op->ny);
+    /* With lambda = 0 the residual itself is the measure; else (and for a y out of range) the gradient is. */
+    if (!(lambda > 0.0) && !(pjd_vec_dot(r, r, op->ny) > enough))
+        return false;
     op->v->adjoint(op, r, s, rest);
-    for (size_t i = 0; i < nx; i++) {
-        p[i] = s[i];
-        d[i] = 0.0f;
-    }
-    gamma0 = gamma = least = pjd_vec_dot(s, s, nx);
-    for (size_t k = 0; k < limit && gamma > 0.0; k++) {
-        double pp = pjd_vec_dot(p, p, nx), qq, delta, next;
-
-        op->v->normal(op, p, n, rest);
-        qq = pjd_vec_dot(p, n, nx);
-        largest = qq / pp > largest ? qq / pp : largest;
-        delta = qq + lambda * pp;
-        if (!(delta > floor_ratio * floor_ratio * largest * pp))
-            break;
-        pjd_vec_axpy(gamma / delta, p, d, nx);
-        pjd_vec_axpy(-gamma / delta, n, s, nx);
-        pjd_vec_axpy(-gamma * lambda / delta, p, s, nx);
-        next = pjd_vec_dot(s, s, nx);
-        if (!(next > (lambda > 0.0 ? 1.0 : 0.01) * tol * tol * gamma0))
-            break;
-        if (least < 1e-8 * gamma0 && !(next < 100.0 * least))
-            break;
-        least = next < least ? next : least;
-        pjd_vec_xpay(s, next / gamma, p, nx);
-        gamma = next;
-    }
-    pjd_vec_axpy(1.0, d, x, nx);
+    if (lambda > 0.0)
+        pjd_vec_axpy(-lambda, d, s, op->nx);
+    return true;
 }
 
 void pjd_op_cg(const pjd_operator *op, float *x, const float *y, double scale, double lambda, float *work)
 {
     size_t nx = op->nx, ny = op->ny, limit = op->cg_iterations ? op->cg_iterations : 50;
-    float *r = work, *q = r + pjd_op_pad(ny), *s = q + pjd_op_pad(ny), *p = s + pjd_op_pad(nx);
+    float *r = work, *q = r + pjd_op_pad(ny), *s = q + pjd_op_pad(nx > ny ? nx : ny), *p = s + pjd_op_pad(nx);
     float *d = p + pjd_op_pad(nx), *rest = d + pjd_op_pad(nx);
-    double tol = op->cg_tolerance > 0.0 ? op->cg_tolerance : 1e-5, largest = 0.0, gamma, gamma0, rr0, least;
-    bool exact = !(lambda > 0.0);
+    double tol = op->cg_tolerance > 0.0 ? op->cg_tolerance : 1e-5, largest = 0.0, gamma, gamma0, enough, least;
 
-    if (op->v->normal) {
-        on_normal(op, x, y, scale, lambda, work);
-        return;
-    }
     op->v->apply(op, x, r, rest);
     pjd_vec_scale_minus(scale, y, r, ny);
     op->v->adjoint(op, r, s, rest);
@@ -128,27 +103,27 @@ void pjd_op_cg(const pjd_operator *op, float *x, const float *y, double scale, d
         p[i] = s[i];
         d[i] = 0.0f;
     }
-    rr0 = pjd_vec_dot(r, r, ny);
+    enough = tol * tol * pjd_vec_dot(r, r, ny);
     gamma0 = gamma = least = pjd_vec_dot(s, s, nx);
     for (size_t k = 0; k < limit && gamma > 0.0; k++) {
         double pp = pjd_vec_dot(p, p, nx), qq, delta, next;
 
-        op->v->apply(op, p, q, rest);
-        qq = pjd_vec_dot(q, q, ny);
+        if (op->v->normal) {
+            op->v->normal(op, p, q, rest);
+            qq = pjd_vec_dot(p, q, nx);
+        } else {
+            op->v->apply(op, p, q, rest);
+            qq = pjd_vec_dot(q, q, ny);
+        }
         largest = qq / pp > largest ? qq / pp : largest;
         delta = qq + lambda * pp;
         if (!(delta > floor_ratio * floor_ratio * largest * pp))
             break;
         pjd_vec_axpy(gamma / delta, p, d, nx);
-        pjd_vec_axpy(-gamma / delta, q, r, ny);
-        /* With lambda = 0 the residual itself is the measure; else (and for a y out of range) the gradient is. */
-        if (exact && !(pjd_vec_dot(r, r, ny) > tol * tol * rr0))
+        if (!descend(op, gamma / delta, p, q, d, lambda, enough, r, s, rest))
             break;
-        op->v->adjoint(op, r, s, rest);
-        if (!exact)
-            pjd_vec_axpy(-lambda, d, s, nx);
         next = pjd_vec_dot(s, s, nx);
-        if (!(next > (exact ? 0.01 : 1.0) * tol * tol * gamma0))
+        if (!(next > (lambda > 0.0 ? 1.0 : 0.01) * tol * tol * gamma0))
             break;
         /* Below what float32 resolves the directions lose their way, and the gradient grows without end. */
         if (least < 1e-8 * gamma0 && !(next < 100.0 * least))

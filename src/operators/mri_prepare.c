@@ -330,20 +330,29 @@ static void copy_measured(pjd_mri *m, const float *kspace)
             m->y[p * n + i] = m->mask[i] != 0.0f ? kspace[p * n + i] : 0.0f;
 }
 
+/* What every preparation starts with: where was measured, and the fully measured centre. */
+static pjd_status begin(const pjd_shape *shape, const float *kspace, const pjd_mri_options *o, pjd_mri **m,
+                        pjd_error *err)
+{
+    pjd_status st = check(shape, kspace, err);
+
+    if (st == PJD_OK)
+        st = allocate(shape, m, err);
+    if (st == PJD_OK) {
+        find_mask(*m, kspace, o);
+        st = find_centre(*m, o, err);
+    }
+    return st;
+}
+
 pjd_status pjd_mri_prepare(const pjd_shape *kspace_shape, const float *kspace, const pjd_mri_options *opt,
                            pjd_mri **out, pjd_error *err)
 {
     pjd_mri_options o = opt ? *opt : (pjd_mri_options){0};
     pjd_mri *m = NULL;
-    pjd_status st = check(kspace_shape, kspace, err);
+    pjd_status st = begin(kspace_shape, kspace, &o, &m, err);
 
     *out = NULL;
-    if (st == PJD_OK)
-        st = allocate(kspace_shape, &m, err);
-    if (st == PJD_OK) {
-        find_mask(m, kspace, &o);
-        st = find_centre(m, &o, err);
-    }
     if (st == PJD_OK)
         st = estimate_noise(m, kspace, err);
     if (st == PJD_OK)
@@ -397,14 +406,8 @@ pjd_status pjd_mri_estimate_maps(const pjd_shape *kspace_shape, const float *ksp
 {
     pjd_mri_options o = opt ? *opt : (pjd_mri_options){0};
     pjd_mri *m = NULL;
-    pjd_status st = check(kspace_shape, kspace, err);
+    pjd_status st = begin(kspace_shape, kspace, &o, &m, err);
 
-    if (st == PJD_OK)
-        st = allocate(kspace_shape, &m, err);
-    if (st == PJD_OK) {
-        find_mask(m, kspace, &o);
-        st = find_centre(m, &o, err);
-    }
     if (st == PJD_OK)
         st = pjd_espirit(m->info.coils, m->info.height, m->info.width, kspace, &m->centre, maps, err);
     pjd_mri_free(m);
