@@ -159,6 +159,7 @@ static bool is_cfl(const char *path)
 static char *header_path(const char *path, const char *who, pjd_error *err)
 {
     size_t n = strlen(path);
+    const char *end;
     char *p = pjd_alloc(n + 1, 1);
 
     if (!p) {
@@ -166,7 +167,9 @@ static char *header_path(const char *path, const char *who, pjd_error *err)
         return NULL;
     }
     memcpy(p, path, n + 1);
-    memcpy(p + n - 3, p[n - 1] == 'L' ? "HDR" : "hdr", 3);
+    end = p[n - 1] == 'L' ? "HDR" : "hdr";
+    for (size_t i = 0; i < 3; i++)
+        p[n - 3 + i] = end[i];
     return p;
 }
 
