@@ -52,6 +52,20 @@ static float *cut(const demo_image *im, size_t x, size_t y, size_t width, size_t
     return out;
 }
 
+/* The rectangle at x, y shrunk to w2 x h2, in a file. */
+static bool save_part(const demo_image *im, size_t x, size_t y, size_t width, size_t height, size_t w2, size_t h2,
+                      const char *name)
+{
+    pjd_shape from = pjd_shape_chw(im->shape.dim[0], height, width), to = pjd_shape_chw(im->shape.dim[0], h2, w2);
+    float *part = cut(im, x, y, width, height), *small = malloc((im->shape.dim[0] * w2 * h2 + 1) * sizeof *small);
+    bool ok = part && small && pjd_resize("lanczos3", &from, part, h2, w2, small, &err) == PJD_OK &&
+              save(name, small, &to);
+
+    free(small);
+    free(part);
+    return ok;
+}
+
 static size_t rounded_down(double x)
 {
     size_t n = (size_t)(x + 1e-6) / MULTIPLE * MULTIPLE;
@@ -62,7 +76,6 @@ static size_t rounded_down(double x)
 static bool prepare(int argc, char **argv)
 {
     demo_image im;
-    float *part = NULL, *small = NULL;
     bool ok = false;
 
     if (!demo_read(argv[0], &im))
@@ -83,15 +96,8 @@ static bool prepare(int argc, char **argv)
     /* cut away what rounding the sides would stretch */
     size_t wc = (size_t)lround((double)w2 / scale), hc = (size_t)lround((double)h2 / scale);
     wc = wc < w ? wc : w, hc = hc < h ? hc : h;
-    pjd_shape from = pjd_shape_chw(im.shape.dim[0], hc, wc), to = pjd_shape_chw(im.shape.dim[0], h2, w2);
-    part = cut(&im, x + (w - wc) / 2, y + (h - hc) / 2, wc, hc);
-    small = malloc(im.shape.dim[0] * w2 * h2 * sizeof *small);
-    if (!part || !small)
-        goto out;
-    ok = pjd_resize("lanczos3", &from, part, h2, w2, small, &err) == PJD_OK && save(argv[1], small, &to);
+    ok = save_part(&im, x + (w - wc) / 2, y + (h - hc) / 2, wc, hc, w2, h2, argv[1]);
 out:
-    free(small);
-    free(part);
     demo_free(&im);
     return ok;
 }
@@ -101,22 +107,15 @@ out:
 static bool square(int argc, char **argv)
 {
     demo_image im;
-    float *part = NULL, *small = NULL;
     size_t side = strtoul(argv[2], NULL, 10);
     bool ok = false;
 
     (void)argc;
     if (demo_read(argv[0], &im)) {
         size_t h = im.shape.dim[1], w = im.shape.dim[2], least = h < w ? h : w, to = side < least ? side : least;
-        pjd_shape from = pjd_shape_chw(im.shape.dim[0], least, least), s = pjd_shape_chw(im.shape.dim[0], to, to);
 
-        part = cut(&im, (w - least) / 2, (h - least) / 2, least, least);
-        small = malloc((im.shape.dim[0] * to * to + 1) * sizeof *small);
-        ok = part && small && pjd_resize("lanczos3", &from, part, to, to, small, &err) == PJD_OK &&
-             save(argv[1], small, &s);
+        ok = save_part(&im, (w - least) / 2, (h - least) / 2, least, least, to, to, argv[1]);
     }
-    free(small);
-    free(part);
     demo_free(&im);
     return ok;
 }
