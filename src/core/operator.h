@@ -65,16 +65,13 @@ struct pjd_operator {
 struct pjd_op_class {
     pjd_entry entry;    /* name, summary, parameters */
     size_t params_size; /* of the struct that entry.params fill */
-    /* One of x_shape, y_shape may be NULL (both given: they must agree). `present` tells which parameters were given. */
-    pjd_status (*create)(const pjd_op_class *cls, const void *params, const bool *present, const pjd_shape *x_shape,
+    /*
+     * One of x_shape, y_shape may be NULL (both given: they must agree). `present` tells which parameters were given.
+     * `part`: of a composition, so only apply, adjoint and guess will be called; what the other calls need may be left out.
+     */
+    pjd_status (*create)(const void *params, const bool *present, bool part, const pjd_shape *x_shape,
                          const pjd_shape *y_shape, pjd_operator **out, pjd_error *err);
     bool nonlinear;
-    /*
-     * As create, for a part of a composition, of which only apply, adjoint and guess are called: what only the other
-     * calls need is not made. NULL: create.
-     */
-    pjd_status (*create_part)(const pjd_op_class *cls, const void *params, const bool *present,
-                              const pjd_shape *x_shape, const pjd_shape *y_shape, pjd_operator **out, pjd_error *err);
 };
 
 /*

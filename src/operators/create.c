@@ -55,9 +55,7 @@ static pjd_status fill_parts(const pjd_task_part *texts, size_t count, const pjd
 static pjd_status create_part(const part *p, bool alone, const pjd_shape *x, const pjd_shape *y, pjd_operator **out,
                               pjd_error *err)
 {
-    bool whole = alone || !p->cls->create_part;
-    pjd_status st = whole ? p->cls->create(p->cls, p->params, p->present, x, y, out, err)
-                          : p->cls->create_part(p->cls, p->params, p->present, x, y, out, err);
+    pjd_status st = p->cls->create(p->params, p->present, !alone, x, y, out, err);
 
     if (st == PJD_OK)
         (*out)->origin = p->cls;

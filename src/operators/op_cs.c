@@ -252,7 +252,7 @@ static pjd_status shapes(const cs_params *p, const pjd_shape *given_x, const pjd
     return pjd_op_require_equal("cs", "measurement", y, given_y, err);
 }
 
-static pjd_status create(const pjd_op_class *cls, const void *params, const bool *present, const pjd_shape *given_x,
+static pjd_status create(const void *params, const bool *present, bool part, const pjd_shape *given_x,
                          const pjd_shape *given_y, pjd_operator **out, pjd_error *err)
 {
 #define COMMON .apply = apply, .adjoint = adjoint, .noise_gain = noise_gain, .destroy = destroy

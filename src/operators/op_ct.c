@@ -238,7 +238,7 @@ static pjd_status estimate_gain(pjd_operator *op, ct *s, pjd_error *err)
     return st;
 }
 
-static pjd_status create(const pjd_op_class *cls, const void *params, const bool *present, const pjd_shape *given_x,
+static pjd_status create(const void *params, const bool *present, bool part, const pjd_shape *given_x,
                          const pjd_shape *given_y, pjd_operator **out, pjd_error *err)
 {
     static const pjd_op_vtbl table = {.apply = apply,

@@ -152,9 +152,10 @@ static pjd_status shapes(const pjd_psf *psf, bool automatic, const pjd_shape *gi
     return given_x ? pjd_op_require_equal("deblur", "measurement", y, given_y, err) : PJD_OK;
 }
 
-static pjd_status create_any(const deblur_params *p, const bool *present, bool part, const pjd_shape *given_x,
-                             const pjd_shape *given_y, pjd_operator **out, pjd_error *err)
+static pjd_status create(const void *params, const bool *present, bool part, const pjd_shape *given_x,
+                         const pjd_shape *given_y, pjd_operator **out, pjd_error *err)
 {
+    const deblur_params *p = params;
     pjd_blur_options opt = {(pjd_boundary)p->boundary, (size_t)p->iterations, p->tolerance, part};
     pjd_shape x, y;
     pjd_psf psf = {0};
@@ -177,21 +178,8 @@ static pjd_status create_any(const deblur_params *p, const bool *present, bool p
     return st;
 }
 
-static pjd_status create(const pjd_op_class *cls, const void *params, const bool *present, const pjd_shape *x,
-                         const pjd_shape *y, pjd_operator **out, pjd_error *err)
-{
-    return create_any(params, present, false, x, y, out, err);
-}
-
-static pjd_status create_part(const pjd_op_class *cls, const void *params, const bool *present, const pjd_shape *x,
-                              const pjd_shape *y, pjd_operator **out, pjd_error *err)
-{
-    return create_any(params, present, true, x, y, out, err);
-}
-
 const pjd_op_class pjd_op_deblur = {
     .entry = {"deblur", "remove a known blur", table_of_params, PJD_COUNTOF(table_of_params)},
     .params_size = sizeof(deblur_params),
     .create = create,
-    .create_part = create_part,
 };

@@ -40,8 +40,8 @@ typedef struct denoise_params {
     char unused;
 } denoise_params;
 
-static pjd_status create(const pjd_op_class *cls, const void *params, const bool *present, const pjd_shape *x,
-                         const pjd_shape *y, pjd_operator **out, pjd_error *err)
+static pjd_status create(const void *params, const bool *present, bool part, const pjd_shape *x, const pjd_shape *y,
+                         pjd_operator **out, pjd_error *err)
 {
     static const pjd_op_vtbl table = {
         .apply = copy, .adjoint = copy, .gram_solve = gram_solve, .project = project, .prox = prox, .guess = copy};

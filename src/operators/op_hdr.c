@@ -74,8 +74,8 @@ static void guess(const pjd_operator *op, const float *y, float *x, float *work)
         x[i] = y[i] / s;
 }
 
-static pjd_status create(const pjd_op_class *cls, const void *params, const bool *present, const pjd_shape *x,
-                         const pjd_shape *y, pjd_operator **out, pjd_error *err)
+static pjd_status create(const void *params, const bool *present, bool part, const pjd_shape *x, const pjd_shape *y,
+                         pjd_operator **out, pjd_error *err)
 {
     static const pjd_op_vtbl table = {
         .apply = apply, .project = project, .prox = prox, .noise_gain = noise_gain, .guess = guess};

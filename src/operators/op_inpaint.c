@@ -215,8 +215,8 @@ static pjd_status copy_mask(inpaint *s, const float *mask, pjd_error *err)
     return PJD_OK;
 }
 
-static pjd_status create(const pjd_op_class *cls, const void *params, const bool *present, const pjd_shape *x,
-                         const pjd_shape *y, pjd_operator **out, pjd_error *err)
+static pjd_status create(const void *params, const bool *present, bool part, const pjd_shape *x, const pjd_shape *y,
+                         pjd_operator **out, pjd_error *err)
 {
     static const pjd_op_vtbl table = {.apply = select_known,
                                       .adjoint = select_known,

@@ -305,7 +305,7 @@ static pjd_status shapes(long pad, const pjd_shape *given_x, const pjd_shape *gi
     return given_x ? pjd_op_require_equal("phase", "measurement", y, given_y, err) : PJD_OK;
 }
 
-static pjd_status create(const pjd_op_class *cls, const void *params, const bool *present, const pjd_shape *given_x,
+static pjd_status create(const void *params, const bool *present, bool part, const pjd_shape *given_x,
                          const pjd_shape *given_y, pjd_operator **out, pjd_error *err)
 {
     static const pjd_op_vtbl table = {.apply = apply,

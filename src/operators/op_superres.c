@@ -334,8 +334,8 @@ static pjd_status choose_kernel(const superres_params *p, const bool *present, p
     return PJD_OK;
 }
 
-static pjd_status create_any(const void *params, const bool *present, bool part, const pjd_shape *given_x,
-                             const pjd_shape *given_y, pjd_operator **out, pjd_error *err)
+static pjd_status create(const void *params, const bool *present, bool part, const pjd_shape *given_x,
+                         const pjd_shape *given_y, pjd_operator **out, pjd_error *err)
 {
     const superres_params *p = params;
     pjd_resample how = {.part = part};
@@ -358,18 +358,6 @@ static pjd_status create_any(const void *params, const bool *present, bool part,
         st = pjd_resample_create(&how, &x, &y, out, err);
     pjd_psf_free(&psf);
     return st;
-}
-
-static pjd_status create(const pjd_op_class *cls, const void *params, const bool *present, const pjd_shape *x,
-                         const pjd_shape *y, pjd_operator **out, pjd_error *err)
-{
-    return create_any(params, present, false, x, y, out, err);
-}
-
-static pjd_status create_part(const pjd_op_class *cls, const void *params, const bool *present, const pjd_shape *x,
-                              const pjd_shape *y, pjd_operator **out, pjd_error *err)
-{
-    return create_any(params, present, true, x, y, out, err);
 }
 
 static const pjd_param table_of_params[] = {
@@ -422,5 +410,4 @@ const pjd_op_class pjd_op_superres = {
               PJD_COUNTOF(table_of_params)},
     .params_size = sizeof(superres_params),
     .create = create,
-    .create_part = create_part,
 };

@@ -349,7 +349,7 @@ static pjd_operator *make_directly(bool part, const char *params, const pjd_shap
     assert_ok(pjd_params_fill("deblur", cls->entry.params, cls->entry.param_count, &kv, NULL, 0, NULL, p,
                               cls->params_size, present, &err),
               &err);
-    assert_ok((part ? cls->create_part : cls->create)(cls, p, present, x, NULL, &op, &err), &err);
+    assert_ok(cls->create(p, present, part, x, NULL, &op, &err), &err);
     pjd_params_clear(cls->entry.params, cls->entry.param_count, p);
     pjd_keyvalues_free(&kv);
     free(p);
