@@ -296,12 +296,12 @@ static pjd_status chroma_denoiser(void *user, size_t batch, const pjd_shape *ite
     size_t area = item->dim[1] * item->dim[2];
     double sum = 0;
 
-    for (size_t b = 0; b < batch; b++)
+    for (size_t b = 0; b < batch && item->dim[0] == 3; b++)
         for (size_t i = 0; i < area; i++) {
             const float *v = x + b * 3 * area + i;
             double mean = (v[0] + v[area] + v[2 * area]) / 3;
 
-            for (size_t c = 0; c < item->dim[0] && item->dim[0] == 3; c++)
+            for (size_t c = 0; c < 3; c++)
                 sum += (v[c * area] - mean) * (v[c * area] - mean) / (2.0 * (double)(area * batch));
         }
     for (size_t i = 0; i < batch * item->dim[0] * area; i++)
