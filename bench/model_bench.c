@@ -66,25 +66,38 @@ static int serve(pjd_runner *r, const float *x, float *out, double t, pjd_error 
     return 0;
 }
 
+static bool read_precision(const char *word, pjd_precision *out)
+{
+    static const char *const names[] = {"default", "exact", "fast"};
+
+    for (int i = 0; i < 3; i++)
+        if (strcmp(word, names[i]) == 0) {
+            *out = (pjd_precision)i;
+            return true;
+        }
+    return false;
+}
+
 int main(int argc, char **argv)
 {
     pjd_error err = {PJD_OK, ""};
     pjd_model *m = NULL;
     pjd_runner *r = NULL;
     float *x = NULL, *out = NULL;
+    pjd_precision precision = PJD_PRECISION_DEFAULT;
     int rc = 1;
 
-    if (argc < 8 || argc > 10) {
-        fprintf(stderr,
-                "usage: model_bench MODEL CONFIG BATCH HEIGHT WIDTH THREADS T [INPUT.f32 OUTPUT.f32 | exact]\n");
+    if (argc > 8 && read_precision(argv[argc - 1], &precision))
+        argc--;
+    if (argc != 8 && argc != 10) {
+        fprintf(stderr, "usage: model_bench MODEL CONFIG BATCH HEIGHT WIDTH THREADS T [INPUT.f32 OUTPUT.f32] "
+                        "[default|exact|fast]\n");
         return 2;
     }
     const size_t batch = strtoul(argv[3], NULL, 10), h = strtoul(argv[4], NULL, 10), w = strtoul(argv[5], NULL, 10);
     const pjd_model_options mo = {.config = argv[2]};
-    const pjd_runner_options ro = {.threads = atoi(argv[6]),
-                                   .tile = 1 << 20,
-                                   .exact_size = true,
-                                   .precision = argc == 9 ? PJD_PRECISION_EXACT : PJD_PRECISION_DEFAULT};
+    const pjd_runner_options ro = {
+        .threads = atoi(argv[6]), .tile = 1 << 20, .exact_size = true, .precision = precision};
 
     if (pjd_model_open(argv[1], &mo, &m, &err) == PJD_OK) {
         const pjd_model_info *info = pjd_model_get_info(m);

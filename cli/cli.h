@@ -116,7 +116,7 @@ extern const size_t cli_common_option_count;
 #define CLI_OPT_PRECISION(S)                                                                                           \
     {                                                                                                                  \
         "precision", 0, CLI_CHOICE, offsetof(S, precision), "default|exact|fast",                                      \
-            "exact: direct convolution only; fast: what is fastest", 0, 0, "default|exact|fast"                        \
+            "exact: direct convolution only; fast: a little less time for more memory", 0, 0, "default|exact|fast"     \
     }
 #define CLI_OPT_BACKEND(S)                                                                                             \
     {                                                                                                                  \

@@ -41,7 +41,7 @@ typedef enum pjd_backend {
 typedef enum pjd_precision {
     PJD_PRECISION_DEFAULT = 0,
     PJD_PRECISION_EXACT, /* direct convolution only */
-    PJD_PRECISION_FAST
+    PJD_PRECISION_FAST   /* Winograd where it is quicker, whatever memory its weights take */
 } pjd_precision;
 
 typedef struct pjd_model_options {

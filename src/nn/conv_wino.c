@@ -66,15 +66,17 @@ static size_t tiles_of(const nn_conv_case *c, size_t m)
 
 /*
  * In units of one multiply-add of the packed product. Transforms and the passage of weights from memory are measured
- * factors. The batch does not count: an item's bytes must not depend on its company. The last term also keeps small pictures, where weights dominate, from holding large transformed weights; those of a
- * line are only twice the plain ones.
+ * factors. The batch does not count: an item's bytes must not depend on its company. The last term is several times what
+ * the passage takes, which keeps small pictures, where weights dominate, from holding large transformed weights; those of
+ * a line are only twice the plain ones, and who asks for speed alone gets the factor that suits time.
  */
 static double wino_cost(const nn_conv_case *c, size_t m)
 {
     double t = (double)tiles_of(c, m), points = (double)((is_line(c) ? 1 : m + 2) * (m + 2));
     double n = (double)((c->out.c + 15) / 16 * 16), k = (double)c->in.c;
+    double passage = is_line(c) ? 10.0 : c->opt.precision == PJD_PRECISION_FAST ? 4.0 : 30.0;
 
-    return t * points * (k * n + 8.0 * k + 7.0 * n) + (is_line(c) ? 10.0 : 30.0) * points * k * n;
+    return t * points * (k * n + 8.0 * k + 7.0 * n) + passage * points * k * n;
 }
 
 static double cost4(const nn_conv_case *c)

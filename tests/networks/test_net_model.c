@@ -293,7 +293,7 @@ static void test_estimate(void **state)
         {"lucid_trainer/model.pt", NULL, 64, 64},
         {"unet1d_joint", NULL, 1, 0},
     };
-    static const pjd_precision precisions[] = {PJD_PRECISION_DEFAULT, PJD_PRECISION_EXACT};
+    static const pjd_precision precisions[] = {PJD_PRECISION_DEFAULT, PJD_PRECISION_EXACT, PJD_PRECISION_FAST};
 
     for (size_t i = 0; i < PJD_COUNTOF(cases); i++) {
         pjd_model *m = open_model(cases[i].name, cases[i].config);

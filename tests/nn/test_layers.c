@@ -153,6 +153,43 @@ static void test_conv_shapes(void **state)
         }
 }
 
+/* Small pictures: transformed weights, four times the direct ones, are held only where time alone is asked for. */
+static void test_conv_precisions(void **state)
+{
+    static const pjd_precision precisions[] = {PJD_PRECISION_EXACT, PJD_PRECISION_DEFAULT, PJD_PRECISION_FAST};
+    enum { C = 128, H = 8, COUNT = C * H * H };
+    pjd_nn_value x;
+    bench s = open_bench(1, C, H, H, &x);
+    float *weight = random_floats(C * C * 9, 1, 5), *out = random_floats(COUNT, 0, 1);
+    ref in = ref_from(s.in, 1, C, H, H), want;
+    pjd_nn_conv p = {.weight = weight, .out = C, .kh = 3, .kw = 3, .stride = 1};
+    size_t bytes[3];
+
+    p.pad_top = p.pad_bottom = p.pad_left = p.pad_right = 1;
+    p.residual = PJD_NN_NONE;
+    want = ref_conv(&in, &p, NULL);
+    x = pjd_nn_conv2d(s.b, x, &p);
+    for (size_t i = 0; i < 3; i++) {
+        pjd_nn_options opt = {.threads = 2, .precision = precisions[i]};
+        nn_how how = {0};
+        pjd_nn_plan *plan = NULL;
+        size_t arena;
+
+        assert_ok(pjd_nn_plan_make(s.b, x, &opt, &how, &plan, &s.err), &s.err);
+        assert_ok(pjd_nn_plan_run(plan, s.in, s.t, s.classes, out, &s.err), &s.err);
+        assert_true(ref_error(out, &want) <= 2 * TOLERANCE);
+        pjd_nn_plan_stats(plan, &arena, &bytes[i]);
+        pjd_nn_plan_free(plan);
+    }
+    if (pjd_kernels_named("avx2")) /* plain C and other backends know one way */
+        assert_true(bytes[0] == bytes[1] && bytes[2] > 3 * bytes[1]);
+    ref_free(&in);
+    ref_free(&want);
+    free(weight);
+    free(out);
+    close_bench(&s);
+}
+
 static void test_conv_kinds(void **state)
 {
     pjd_nn_conv strided = {.out = 33, .kh = 3, .kw = 3, .stride = 2, .pad_bottom = 1, .pad_right = 1};
@@ -552,6 +589,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_conv_shapes),
         cmocka_unit_test(test_conv_kinds),
+        cmocka_unit_test(test_conv_precisions),
         cmocka_unit_test(test_linear),
         cmocka_unit_test(test_norm),
         cmocka_unit_test(test_norm_far_mean),
