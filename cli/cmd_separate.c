@@ -31,8 +31,10 @@ static const cli_option options[] = {
     {"step-size", 0, CLI_NUMBER, offsetof(A, step_size), "L", "of projdiff; default 0.5 / repeats", CLI_POSITIVE,
      CLI_NO_LIMIT, NULL},
     {"momentum", 0, CLI_NUMBER, offsetof(A, momentum), "B", "of projdiff; default 0.5", 0, 0.999, NULL},
-    {"sigma-max", 0, CLI_NUMBER, offsetof(A, sigma_max), "S", "the highest noise level; default 1", 1e-3, 1000, NULL},
-    {"sigma-min", 0, CLI_NUMBER, offsetof(A, sigma_min), "S", "the lowest; default 0.0001", 1e-9, 100, NULL},
+    {"sigma-max", 0, CLI_NUMBER, offsetof(A, sigma_max), "S",
+     "the highest noise level; default: what suits the model, else 1", 1e-3, 1000, NULL},
+    {"sigma-min", 0, CLI_NUMBER, offsetof(A, sigma_min), "S", "the lowest; default: what suits the model, else 0.0001",
+     1e-9, 100, NULL},
     {"churn", 0, CLI_NUMBER, offsetof(A, churn), "S",
      "of dirac and gaussian: noise added before a step; default 40 (dirac with one joint model 20)", 0, 1e6, NULL},
     {"window", 0, CLI_NUMBER, offsetof(A, window), "SECONDS",
@@ -58,7 +60,7 @@ static const cli_option options[] = {
 
 static const A defaults = {.window = -1, .overlap = -1, .momentum = -1, .churn = -1};
 
-void separate_options(const separate_args *a, pjd_source_options *o)
+void separate_options(const separate_args *a, const music *m, pjd_source_options *o)
 {
     static const char *const names[] = {"projdiff", "dirac", "gaussian"};
 
@@ -68,8 +70,9 @@ void separate_options(const separate_args *a, pjd_source_options *o)
     o->repeats = (size_t)a->repeats;
     o->step_size = a->step_size;
     o->momentum = a->momentum;
-    o->sigma_max = a->sigma_max;
-    o->sigma_min = a->sigma_min;
+    /* the published program's levels do not depend on the model */
+    o->sigma_max = a->sigma_max > 0 || a->compat ? a->sigma_max : m->sigma_max;
+    o->sigma_min = a->sigma_min > 0 || a->compat ? a->sigma_min : m->sigma_min;
     o->churn = a->churn;
     o->seed = a->seed;
     o->compat = a->compat ? PJD_COMPAT_REFERENCE : PJD_COMPAT_NONE;
@@ -82,6 +85,20 @@ pjd_runner_options separate_runner(const separate_args *a)
                                 .backend = (pjd_backend)a->backend,
                                 .precision = (pjd_precision)a->precision,
                                 .log = {cli_log, NULL}};
+}
+
+/* Before anything is written. */
+static int check_levels(const A *a, const music *m)
+{
+    pjd_source_options o;
+    double low, high;
+
+    separate_options(a, m, &o);
+    low = o.sigma_min > 0 ? o.sigma_min : 1e-4;
+    high = o.sigma_max > 0 ? o.sigma_max : 1;
+    if (!(low < high))
+        return cli_error(CLI_USAGE, "--sigma-min: expected less than the highest level, %g, found %g", high, low);
+    return CLI_DONE;
 }
 
 static int run(const void *args)
@@ -101,6 +118,8 @@ static int run(const void *args)
     cli_progress_init(a->progress);
     cli_set_threads(a->threads);
     code = music_open(a->model, a->model_config, a->stems, a->rate, &m);
+    if (code == CLI_DONE)
+        code = check_levels(a, &m);
     if (code == CLI_DONE)
         code = array ? separate_array(a, &m) : separate_sound(a, &m);
     if (cli_interrupted()) {

@@ -79,6 +79,10 @@ static int add_model(music *m, const char *path, const char *config, const char 
         m->multiple = info->multiple;
     if (info->window > 0 && (m->window == 0 || info->window < m->window))
         m->window = info->window;
+    if (m->sigma_min == 0 && m->sigma_max == 0) {
+        m->sigma_min = info->separate_sigma_min;
+        m->sigma_max = info->separate_sigma_max;
+    }
     return add_stems(m, info, key, key_length);
 }
 

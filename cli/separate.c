@@ -29,8 +29,8 @@ static bool silent(const float *x, size_t n)
 }
 
 /* The window's stems; known [stems, known_length]: the start of them that an earlier window found. */
-static int solve(const separate_args *a, pjd_sources *s, const solving *w, const float *mix, size_t length,
-                 const float *known, size_t known_length, float *stems)
+static int solve(const separate_args *a, const music *m, pjd_sources *s, const solving *w, const float *mix,
+                 size_t length, const float *known, size_t known_length, float *stems)
 {
     pjd_source_options o;
     pjd_error err;
@@ -39,7 +39,7 @@ static int solve(const separate_args *a, pjd_sources *s, const solving *w, const
         memset(stems, 0, length * pjd_sources_count(s) * sizeof *stems);
         return CLI_DONE;
     }
-    separate_options(a, &o);
+    separate_options(a, m, &o);
     o.seed = music_seed(a->seed, w->window, 0);
     if (a->solver == 0) {
         o.known = known_length ? known : NULL;
@@ -54,7 +54,7 @@ static int solve(const separate_args *a, pjd_sources *s, const solving *w, const
 
 /* The first half of the overlap is held to what the window before found, the second half is cross-faded: so stems do not
    change places, and the end of a window, which saw no future, is not the last word. */
-static int solve_windows(const separate_args *a, pjd_sources *sources, mix_input *in, sep_state *s)
+static int solve_windows(const separate_args *a, const music *m, pjd_sources *sources, mix_input *in, sep_state *s)
 {
     const pjd_windows *w = &s->windows;
     size_t keep = w->overlap / 2, stems = s->stems;
@@ -76,7 +76,7 @@ static int solve_windows(const separate_args *a, pjd_sources *sources, mix_input
             memcpy(known + i * keep, found + i * w->length + w->hop, keep * sizeof *known);
         at.window = k;
         if (code == CLI_DONE)
-            code = solve(a, sources, &at, mix, w->length, known, k > 0 ? keep : 0, found);
+            code = solve(a, m, sources, &at, mix, w->length, known, k > 0 ? keep : 0, found);
         if (code == CLI_DONE)
             code = state_append(s, found);
         if (code == CLI_DONE && cli_interrupted())
@@ -169,10 +169,10 @@ static int work(const separate_args *a, const music *m, mix_input *in)
         else if (pjd_sources_count(sources) != m->stems)
             code = cli_error(CLI_MODEL, "-m: expected %zu stems, found %zu", m->stems, pjd_sources_count(sources));
         else {
-            separate_options(a, &o);
+            separate_options(a, m, &o);
             expected = cli_estimate_sources(sources, &o, false, s.windows.count - s.done);
             cli_estimate_tell(&expected);
-            code = solve_windows(a, sources, in, &s);
+            code = solve_windows(a, m, sources, in, &s);
         }
     }
     pjd_sources_free(sources);

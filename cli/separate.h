@@ -15,8 +15,9 @@ typedef struct music {
     char names[MUSIC_STEMS][MUSIC_NAME];
     size_t stems;
     unsigned rate;
-    size_t multiple; /* windows are a multiple of this many samples */
-    size_t window;   /* samples the models were trained on at once, the fewest; 0: they do not tell */
+    size_t multiple;             /* windows are a multiple of this many samples */
+    size_t window;               /* samples the models were trained on at once, the fewest; 0: they do not tell */
+    double sigma_min, sigma_max; /* noise levels that suit the first model that tells; 0: the method's */
 } music;
 
 /* spec: a checkpoint or model folder, "bass=FILE,drums=FILE", a folder of stem folders, or NULL: the prior that ships.
@@ -49,7 +50,7 @@ typedef struct separate_args {
 } separate_args;
 
 /* The options of the command as the library wants them. */
-void separate_options(const separate_args *a, pjd_source_options *o);
+void separate_options(const separate_args *a, const music *m, pjd_source_options *o);
 pjd_runner_options separate_runner(const separate_args *a);
 
 /* separate.c: a sound of any length into DIR. An exit code, with its message printed. */

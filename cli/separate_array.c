@@ -67,14 +67,14 @@ static size_t recorded_steps(const separate_args *a, size_t stems, const array_r
     return draws / repeats;
 }
 
-static int solve(const separate_args *a, size_t stems, array_run *r)
+static int solve(const separate_args *a, const music *m, array_run *r)
 {
-    size_t dim[3] = {1, stems, r->length};
+    size_t stems = m->stems, dim[3] = {1, stems, r->length};
     pjd_shape shape = r->rank == 3 ? pjd_shape_make(3, dim) : pjd_shape_make(2, dim + 1);
     pjd_source_options o;
     pjd_error err;
 
-    separate_options(a, &o);
+    separate_options(a, m, &o);
     if (o.steps == 0)
         o.steps = recorded_steps(a, stems, r);
     o.noise = r->source;
@@ -116,7 +116,7 @@ int separate_array(const separate_args *a, const music *m)
             code = cli_fail(&err, NULL, false);
         cli_progress_start(a->input, 1, 1);
         if (code == CLI_DONE)
-            code = solve(a, m->stems, &r);
+            code = solve(a, m, &r);
     }
     pjd_sources_free(r.sources);
     pjd_noise_free(r.source);

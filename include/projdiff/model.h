@@ -86,10 +86,11 @@ typedef struct pjd_model_info {
     bool preconditioned;          /* the network itself is told ln(sigma)/4 (EDM): raw outputs take that as t */
     double sample_rate;           /* of a sequence, in Hz; 0: unknown */
     size_t window;                /* of a sequence: samples of the training's items; 0: unknown */
-    size_t stem_count;            /* names of the channels of a music prior; 0: unnamed */
-    const char *const *stems;     /* [stem_count] "bass", "drums", ... */
-    bool fixed_size;              /* the item shape is fixed (analytic priors) */
-    pjd_shape item;               /* the shape when fixed */
+    double separate_sigma_min, separate_sigma_max; /* noise levels that suit it to separate a mix; 0: not told */
+    size_t stem_count;                             /* names of the channels of a music prior; 0: unnamed */
+    const char *const *stems;                      /* [stem_count] "bass", "drums", ... */
+    bool fixed_size;                               /* the item shape is fixed (analytic priors) */
+    pjd_shape item;                                /* the shape when fixed */
 } pjd_model_info;
 
 /* Valid as long as the model. */

@@ -24,6 +24,7 @@ typedef struct unet1d_params {
     bool use_nearest_upsample, use_skip_scale, use_attention_bottleneck, use_context_time;
     double diffusion_sigma_data, diffusion_dynamic_threshold, sample_rate;
     long window;
+    double separate_sigma_min, separate_sigma_max;
     char *stems;
 } unet1d_params;
 
@@ -68,6 +69,8 @@ static const pjd_param params[] = {
     P(diffusion_dynamic_threshold, PJD_PARAM_FLOAT, "0", 0, 0, "only 0 is supported: estimates are clamped to -1..1"),
     P(sample_rate, PJD_PARAM_FLOAT, "22050", 1, 1e6, "samples a second"),
     P(window, PJD_PARAM_INT, "0", 0, 1L << 30, "samples it was trained on at once; 0: unknown"),
+    P(separate_sigma_min, PJD_PARAM_FLOAT, "0", 0, 1e6, "lowest noise level of a separation; 0: the method's"),
+    P(separate_sigma_max, PJD_PARAM_FLOAT, "0", 0, 1e6, "highest noise level of a separation; 0: the method's"),
     P(stems, PJD_PARAM_TEXT, "", 0, 0, "names of the channels"),
 };
 
@@ -515,6 +518,8 @@ static pjd_status fill_network(pjd_network *net, const pjd_hyper *h, const unet1
     net->sigma_scale = 1;
     net->sample_rate = d->p.sample_rate;
     net->window = (size_t)d->p.window;
+    net->separate_sigma_min = d->p.separate_sigma_min;
+    net->separate_sigma_max = d->p.separate_sigma_max;
     net->prediction = PJD_PREDICT_X0;
     snprintf(net->schedule, sizeof net->schedule, "by noise level (EDM, sigma_data %g)", net->sigma_data);
     net->parameters = pjd_net_tensors_parameters(net->tensors);

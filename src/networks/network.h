@@ -46,12 +46,13 @@ struct pjd_network {
     double sigma_data;
     /* Another preconditioning than that one; sigma_data is above 0 then too. NULL: that one. */
     pjd_edm (*precondition)(const pjd_network *net, double sigma);
-    bool clip;          /* EDM: the clean estimate is clamped to [-1, 1] */
-    double sigma_scale; /* see pjd_model_info; 0: 2, of pictures */
-    double range;       /* clean data lie in -range .. range; 0: 1 */
-    double sample_rate; /* Hz; 0: unknown */
-    size_t window;      /* samples it was trained on; 0: unknown */
-    char **stems;       /* owned names */
+    bool clip;                                     /* EDM: the clean estimate is clamped to [-1, 1] */
+    double sigma_scale;                            /* see pjd_model_info; 0: 2, of pictures */
+    double range;                                  /* clean data lie in -range .. range; 0: 1 */
+    double sample_rate;                            /* Hz; 0: unknown */
+    size_t window;                                 /* samples it was trained on; 0: unknown */
+    double separate_sigma_min, separate_sigma_max; /* see pjd_model_info */
+    char **stems;                                  /* owned names */
     size_t stem_count;
     bool conditional; /* needs more than x_t (an upsampler's low-resolution picture): only raw runs */
     char **details;   /* owned lines */

@@ -304,6 +304,8 @@ static void fill_info(pjd_model_info *i, const pjd_network *net, const pjd_weigh
     i->sequence = net->sequence;
     i->sample_rate = net->sample_rate;
     i->window = net->window;
+    i->separate_sigma_min = net->separate_sigma_min;
+    i->separate_sigma_max = net->separate_sigma_max;
     i->stem_count = net->stem_count;
     i->stems = (const char *const *)net->stems;
 }

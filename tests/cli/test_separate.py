@@ -136,6 +136,17 @@ class Separate(Case):
             seen.append([s.samples for s in self.stems()])
         self.assertEqual([seen.index(s) for s in seen], list(range(5)))
 
+    def test_levels_of_the_model(self):
+        """Without --sigma-max and --sigma-min: what the model says suits it."""
+        mix = self.wav("mix.wav", 22050, 1, 11025)
+        told = ("--model-config", "separate_sigma_max=0.4,separate_sigma_min=0.01")
+        seen = []
+        for more in (told, ("--sigma-max", "0.4", "--sigma-min", "0.01"), (), told + ("--sigma-max", "1", "--sigma-min", "0.0001")):
+            self.good(*self.words(mix, "--overwrite", *more))
+            seen.append([s.samples for s in self.stems()])
+        self.assertEqual([seen.index(s) for s in seen], [0, 0, 2, 2])
+        self.refused(2, *self.words(mix, "--sigma-max", "0.1", "--sigma-min", "0.2", out="none"), says="sigma")
+
     def test_models(self):
         """A joint model, names of one's own, a folder of stem folders: other rates, other names, the same contract."""
         mix = self.wav("mix.wav", 22050, 2, 11025)
