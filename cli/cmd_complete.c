@@ -23,6 +23,8 @@ static const cli_option options[] = {
     {"steps", 0, CLI_COUNT, offsetof(A, steps), "N", "noise levels; default 256", 2, 100000, NULL},
     {"repeats", 0, CLI_COUNT, offsetof(A, repeats), "N", "network calls a level; default 1", 1, 1000, NULL},
     {"step-size", 0, CLI_NUMBER, offsetof(A, step_size), "L", "default 0.05", CLI_POSITIVE, CLI_NO_LIMIT, NULL},
+    {"sigma-max", 0, CLI_NUMBER, offsetof(A, sigma_max), "S", "the highest noise level; default 20", 1e-3, 1000, NULL},
+    {"sigma-min", 0, CLI_NUMBER, offsetof(A, sigma_min), "S", "the lowest; default 0.0001", 1e-9, 100, NULL},
     {"window", 0, CLI_NUMBER, offsetof(A, window), "SECONDS",
      "longest part that is solved at once; default: what the model was trained on, else 11.9", 0.1, 600, NULL},
     {"overlap", 0, CLI_NUMBER, offsetof(A, overlap), "SECONDS", "of windows; default 1.5, at most half a window", 0,
@@ -41,6 +43,7 @@ static const A defaults = {.window = -1, .overlap = -1, .takes = 1};
 static int run(const void *args)
 {
     const A *a = args;
+    double low = a->sigma_min > 0 ? a->sigma_min : 1e-4, high = a->sigma_max > 0 ? a->sigma_max : 20;
     music m = {0};
     int code;
 
@@ -48,9 +51,11 @@ static int run(const void *args)
         return cli_error(CLI_USAGE, "-o DIR is missing: where the new stems go");
     if (a->given.count == 0)
         return cli_error(CLI_USAGE, "--given STEM=FILE is missing: what is there already (else: projdiff sample)");
+    if (!(low < high))
+        return cli_error(CLI_USAGE, "--sigma-min: expected less than the highest level, %g, found %g", high, low);
     cli_progress_init(a->progress);
     cli_set_threads(a->threads);
-    code = music_open(a->model, a->model_config, a->stems, a->rate, &m);
+    code = music_open(a->model, a->model_config, a->stems, a->rate, true, &m);
     if (code == CLI_DONE)
         code = compose(a, &m);
     if (cli_interrupted()) {

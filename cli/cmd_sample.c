@@ -143,7 +143,7 @@ static int draw_music(const A *a)
                       .backend = a->backend,
                       .seed = a->seed};
     music m = {0};
-    int code = music_open(a->model, a->model_config, NULL, 0, &m);
+    int code = music_open(a->model, a->model_config, NULL, 0, true, &m);
 
     if (code == CLI_DONE)
         code = compose(&c, &m);

@@ -24,10 +24,11 @@ static const cli_option options[] = {
      PJD_SOUND_MIN_RATE, PJD_SOUND_MAX_RATE, NULL},
     {"solver", 0, CLI_CHOICE, offsetof(A, solver), "projdiff|dirac|gaussian",
      "method; dirac and gaussian are the samplers of Mariani et al. 2023, to compare", 0, 0, "projdiff|dirac|gaussian"},
-    {"steps", 0, CLI_COUNT, offsetof(A, steps), "N", "noise levels; default 150, or what recorded noise is for", 2,
-     100000, NULL},
-    {"repeats", 0, CLI_COUNT, offsetof(A, repeats), "N", "network calls a level; default 5 (dirac, gaussian: 2)", 1,
-     1000, NULL},
+    {"steps", 0, CLI_COUNT, offsetof(A, steps), "N",
+     "noise levels; default: what recorded noise is for, else (projdiff) what suits the model, else 150", 2, 100000,
+     NULL},
+    {"repeats", 0, CLI_COUNT, offsetof(A, repeats), "N",
+     "network calls a level; default: (projdiff) what suits the model, else 5 (dirac, gaussian: 2)", 1, 1000, NULL},
     {"step-size", 0, CLI_NUMBER, offsetof(A, step_size), "L", "of projdiff; default 0.5 / repeats", CLI_POSITIVE,
      CLI_NO_LIMIT, NULL},
     {"momentum", 0, CLI_NUMBER, offsetof(A, momentum), "B", "of projdiff; default 0.5", 0, 0.999, NULL},
@@ -68,6 +69,10 @@ void separate_options(const separate_args *a, const music *m, pjd_source_options
     o->solver = names[a->solver];
     o->steps = (size_t)a->steps;
     o->repeats = (size_t)a->repeats;
+    if (a->solver == 0 && !a->compat && !a->noise) {
+        o->steps = o->steps ? o->steps : m->steps;
+        o->repeats = o->repeats ? o->repeats : m->repeats;
+    }
     o->step_size = a->step_size;
     o->momentum = a->momentum;
     /* the published program's levels do not depend on the model */
@@ -117,7 +122,7 @@ static int run(const void *args)
         return cli_error(CLI_USAGE, "-o: expected a folder; several files do not go to standard output");
     cli_progress_init(a->progress);
     cli_set_threads(a->threads);
-    code = music_open(a->model, a->model_config, a->stems, a->rate, &m);
+    code = music_open(a->model, a->model_config, a->stems, a->rate, false, &m);
     if (code == CLI_DONE)
         code = check_levels(a, &m);
     if (code == CLI_DONE)

@@ -86,6 +86,8 @@ static pjd_source_options solve_options(const composing *c)
     o.steps = (size_t)c->a->steps;
     o.repeats = (size_t)c->a->repeats;
     o.step_size = c->a->step_size;
+    o.sigma_max = c->a->sigma_max;
+    o.sigma_min = c->a->sigma_min;
     o.free_encoding = c->a->free_encoding;
     return o;
 }
@@ -291,12 +293,13 @@ static void make_key(const composing *c, char *out, size_t size)
 {
     const compose_args *a = c->a;
     const pjd_windows *w = &c->state.windows;
-    int n = snprintf(out, size,
-                     "projdiff complete 1 %s\nrate %u\nwindows %zu %zu %zu %zu %zu\nsolver %ld %ld %.17g %d\n"
-                     "seed %llu\nprecision %d\nmodel %s %s\n",
-                     pjd_version(), c->m->rate, c->length, w->count, w->length, w->overlap, w->hop, a->steps,
-                     a->repeats, a->step_size, a->free_encoding, (unsigned long long)a->seed, a->precision,
-                     a->model ? a->model : "", a->model_config ? a->model_config : "");
+    int n = snprintf(
+        out, size,
+        "projdiff complete 2 %s\nrate %u\nwindows %zu %zu %zu %zu %zu\nsolver %ld %ld %.17g %.17g %.17g %d\n"
+        "seed %llu\nprecision %d\nmodel %s %s\n",
+        pjd_version(), c->m->rate, c->length, w->count, w->length, w->overlap, w->hop, a->steps, a->repeats,
+        a->step_size, a->sigma_max, a->sigma_min, a->free_encoding, (unsigned long long)a->seed, a->precision,
+        a->model ? a->model : "", a->model_config ? a->model_config : "");
 
     for (size_t i = 0; i < c->m->stems && n >= 0 && (size_t)n < size; i++)
         n += snprintf(out + n, size - (size_t)n, "%s %d %016llx\n", c->m->names[i], c->given[i],

@@ -16,6 +16,7 @@ typedef struct compose_args {
     double window, overlap;       /* seconds */
     long steps, repeats, threads; /* 0: default */
     double step_size;             /* 0: default */
+    double sigma_max, sigma_min;  /* 0: default */
     long takes;
     bool free_encoding, overwrite, skip_existing;
     int precision, backend;

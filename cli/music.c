@@ -83,6 +83,8 @@ static int add_model(music *m, const char *path, const char *config, const char 
         m->sigma_min = info->separate_sigma_min;
         m->sigma_max = info->separate_sigma_max;
     }
+    m->steps = m->steps ? m->steps : info->separate_steps;
+    m->repeats = m->repeats ? m->repeats : info->separate_repeats;
     return add_stems(m, info, key, key_length);
 }
 
@@ -183,8 +185,9 @@ static int find_rate(double wanted, music *m)
     return CLI_DONE;
 }
 
-int music_open(const char *spec, const char *config, const char *stems, double rate, music *out)
+int music_open(const char *spec, const char *config, const char *stems, double rate, bool joint, music *out)
 {
+    static const char *const shipped[] = {"music/isdm", "music/msdm"};
     char found[CLI_PATH_MAX];
     const char *equal = spec ? strchr(spec, '=') : NULL;
     int code;
@@ -192,8 +195,8 @@ int music_open(const char *spec, const char *config, const char *stems, double r
     memset(out, 0, sizeof *out);
     out->multiple = 1;
     if (!spec) {
-        if (!cli_find_shipped("music/isdm", found, sizeof found) &&
-            !cli_find_shipped("music/msdm", found, sizeof found))
+        if (!cli_find_shipped(shipped[joint], found, sizeof found) &&
+            !cli_find_shipped(shipped[!joint], found, sizeof found))
             return cli_error(CLI_MODEL, "the prior of music that ships was not found: give -m MODEL, or set "
                                         "PROJDIFF_MODELS to the folder that holds \"music\"");
         spec = found;

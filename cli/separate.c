@@ -92,15 +92,17 @@ static int solve_windows(const separate_args *a, const music *m, pjd_sources *so
 static void make_key(const separate_args *a, const music *m, const mix_input *in, const pjd_windows *w, char *out,
                      size_t size)
 {
-    int n = snprintf(
-        out, size,
-        "projdiff separate 2 %s\nsound %zu %zu %u %016llx\nrate %u\nwindows %zu %zu %zu %zu\nsolver %d %ld "
-        "%ld %.17g %.17g %.17g %.17g %.17g\nseed %llu\nprecision %d\nmodel %s %s\n",
-        pjd_version(), in->info.frames, in->info.channels, in->info.rate, (unsigned long long)in->fingerprint, m->rate,
-        w->count, w->length, w->overlap, w->hop, a->solver, a->steps, a->repeats, a->step_size, a->sigma_max,
-        a->sigma_min, a->momentum, a->churn, (unsigned long long)a->seed, a->precision, a->model ? a->model : "",
-        a->model_config ? a->model_config : "");
+    pjd_source_options o;
+    int n;
 
+    separate_options(a, m, &o);
+    n = snprintf(out, size,
+                 "projdiff separate 3 %s\nsound %zu %zu %u %016llx\nrate %u\nwindows %zu %zu %zu %zu\nsolver %d %zu "
+                 "%zu %.17g %.17g %.17g %.17g %.17g\nseed %llu\nprecision %d\nmodel %s %s\n",
+                 pjd_version(), in->info.frames, in->info.channels, in->info.rate, (unsigned long long)in->fingerprint,
+                 m->rate, w->count, w->length, w->overlap, w->hop, a->solver, o.steps, o.repeats, o.step_size,
+                 o.sigma_max, o.sigma_min, o.momentum, o.churn, (unsigned long long)a->seed, a->precision,
+                 a->model ? a->model : "", a->model_config ? a->model_config : "");
     for (size_t i = 0; i < m->count && n >= 0 && (size_t)n < size; i++)
         n += snprintf(out + n, size - (size_t)n, "%s %llu\n", pjd_model_get_info(m->models[i])->family,
                       (unsigned long long)pjd_model_get_info(m->models[i])->parameters);

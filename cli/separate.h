@@ -15,15 +15,18 @@ typedef struct music {
     char names[MUSIC_STEMS][MUSIC_NAME];
     size_t stems;
     unsigned rate;
-    size_t multiple;             /* windows are a multiple of this many samples */
-    size_t window;               /* samples the models were trained on at once, the fewest; 0: they do not tell */
-    double sigma_min, sigma_max; /* noise levels that suit the first model that tells; 0: the method's */
+    size_t multiple; /* windows are a multiple of this many samples */
+    size_t window;   /* samples the models were trained on at once, the fewest; 0: they do not tell */
+    /* how to separate with the first model that tells; 0: the method's own */
+    double sigma_min, sigma_max;
+    size_t steps, repeats;
 } music;
 
-/* spec: a checkpoint or model folder, "bass=FILE,drums=FILE", a folder of stem folders, or NULL: the prior that ships.
+/* spec: a checkpoint or model folder, "bass=FILE,drums=FILE", a folder of stem folders, or NULL: the prior that ships; joint:
+   then rather the one whose stems know of each other, for music that is invented, than one model for each stem.
    stems: names separated by commas that replace the models' own, or NULL. rate: in Hz, for models that do not tell; 0: not
    given. An exit code; music_close in any case. */
-int music_open(const char *spec, const char *config, const char *stems, double rate, music *out);
+int music_open(const char *spec, const char *config, const char *stems, double rate, bool joint, music *out);
 void music_close(music *m);
 /* How `length` samples are cut. window, overlap: in seconds; negative: what the model was trained on (else 11.9 s), and
    1.5 s or half a window. An exit code. */

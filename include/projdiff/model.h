@@ -87,6 +87,7 @@ typedef struct pjd_model_info {
     double sample_rate;           /* of a sequence, in Hz; 0: unknown */
     size_t window;                /* of a sequence: samples of the training's items; 0: unknown */
     double separate_sigma_min, separate_sigma_max; /* noise levels that suit it to separate a mix; 0: not told */
+    size_t separate_steps, separate_repeats;       /* as many levels, and calls at each; 0: not told */
     size_t stem_count;                             /* names of the channels of a music prior; 0: unnamed */
     const char *const *stems;                      /* [stem_count] "bass", "drums", ... */
     bool fixed_size;                               /* the item shape is fixed (analytic priors) */

@@ -25,6 +25,7 @@ typedef struct unet1d_params {
     double diffusion_sigma_data, diffusion_dynamic_threshold, sample_rate;
     long window;
     double separate_sigma_min, separate_sigma_max;
+    long separate_steps, separate_repeats;
     char *stems;
 } unet1d_params;
 
@@ -71,6 +72,8 @@ static const pjd_param params[] = {
     P(window, PJD_PARAM_INT, "0", 0, 1L << 30, "samples it was trained on at once; 0: unknown"),
     P(separate_sigma_min, PJD_PARAM_FLOAT, "0", 0, 1e6, "lowest noise level of a separation; 0: the method's"),
     P(separate_sigma_max, PJD_PARAM_FLOAT, "0", 0, 1e6, "highest noise level of a separation; 0: the method's"),
+    P(separate_steps, PJD_PARAM_INT, "0", 0, 100000, "noise levels of a separation; 0: the method's"),
+    P(separate_repeats, PJD_PARAM_INT, "0", 0, 1000, "network calls a level of a separation; 0: the method's"),
     P(stems, PJD_PARAM_TEXT, "", 0, 0, "names of the channels"),
 };
 
@@ -520,6 +523,8 @@ static pjd_status fill_network(pjd_network *net, const pjd_hyper *h, const unet1
     net->window = (size_t)d->p.window;
     net->separate_sigma_min = d->p.separate_sigma_min;
     net->separate_sigma_max = d->p.separate_sigma_max;
+    net->separate_steps = (size_t)d->p.separate_steps;
+    net->separate_repeats = (size_t)d->p.separate_repeats;
     net->prediction = PJD_PREDICT_X0;
     snprintf(net->schedule, sizeof net->schedule, "by noise level (EDM, sigma_data %g)", net->sigma_data);
     net->parameters = pjd_net_tensors_parameters(net->tensors);

@@ -52,6 +52,7 @@ struct pjd_network {
     double sample_rate;                            /* Hz; 0: unknown */
     size_t window;                                 /* samples it was trained on; 0: unknown */
     double separate_sigma_min, separate_sigma_max; /* see pjd_model_info */
+    size_t separate_steps, separate_repeats;       /* see pjd_model_info */
     char **stems;                                  /* owned names */
     size_t stem_count;
     bool conditional; /* needs more than x_t (an upsampler's low-resolution picture): only raw runs */

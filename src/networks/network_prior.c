@@ -306,6 +306,8 @@ static void fill_info(pjd_model_info *i, const pjd_network *net, const pjd_weigh
     i->window = net->window;
     i->separate_sigma_min = net->separate_sigma_min;
     i->separate_sigma_max = net->separate_sigma_max;
+    i->separate_steps = net->separate_steps;
+    i->separate_repeats = net->separate_repeats;
     i->stem_count = net->stem_count;
     i->stems = (const char *const *)net->stems;
 }

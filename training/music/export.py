@@ -13,6 +13,9 @@ import torch
 
 import train
 
+# How to separate: of what was tried on the validation pieces, the best (docs/results-music.md).
+SEPARATE = dict(separate_sigma_min=0.003, separate_sigma_max=0.3, separate_steps=30, separate_repeats=2)
+
 
 def safetensors(path, tensors):
     header, data = {}, b""
@@ -36,7 +39,8 @@ def main():
     config = dict(_class_name="UNet1d", patch_blocks=1, **net, attentions=[False] * len(net["factors"]), attention_heads=8,
                   attention_features=64, attention_multiplier=2, use_nearest_upsample=False, use_skip_scale=True,
                   use_attention_bottleneck=False, use_context_time=True, diffusion_sigma_data=train.SIGMA_DATA,
-                  diffusion_dynamic_threshold=0.0, sample_rate=22050, window=train.WINDOW, stems=stems)
+                  diffusion_dynamic_threshold=0.0, sample_rate=22050, window=train.WINDOW,
+                  **SEPARATE, stems=stems)
     with open(os.path.join(folder, "config.json"), "w") as f:
         json.dump(config, f, indent=2)
         f.write("\n")

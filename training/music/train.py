@@ -9,7 +9,8 @@ msdm: one network of four channels, a channel a stem. stem: one channel; "any" d
 Crops of 32768 samples. A crop of msdm mixes whole pieces (coherent) and, one time in four, stems of different pieces;
 each stem is left out one time in eight; its level is changed by up to --jitter decibels. --init starts from the averaged
 weights of another run; where that has fewer levels, its weights go to the outer ones. --anneal: the rate falls in a straight
-line, from where it is to nothing at the end of --minutes. Folders are written by export.py.
+line to nothing at the end of --minutes, from where an earlier run was stopped, or from --rate when that one came to its end.
+Folders are written by export.py.
 """
 import argparse
 import copy
@@ -118,8 +119,8 @@ def main():
     print("%s %s: %d weights, from iteration %d" % (args.kind, args.stem, sum(v.numel() for v in net.parameters()), step), flush=True)
     data, r = Data(args.data, jitter=args.jitter), np.random.RandomState(step + 1)
     start, seen, mean, now = time.time(), time.time(), None, args.rate
-    if args.anneal and step:  # goes on falling from where it was
-        now = opt.param_groups[0]["lr"]
+    if args.anneal and step and opt.param_groups[0]["lr"] > 0.01 * args.rate:
+        now = min(now, opt.param_groups[0]["lr"])
     while step < args.iterations and time.time() - start < 60 * args.minutes:
         ramp = min(1, (step + 1) / 200)
         if args.anneal:
