@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Coils in Cartesian k-space; see coils.h. Threads share rows of all coils, then columns of all coils. */
+/*
+ * Coils in Cartesian k-space; see coils.h. Threads share rows of all coils, then columns of all coils. A transform's lanes are
+ * the coils of a block in LINES rows or columns.
+ */
 #include "coils.h"
 
 #include <math.h>
@@ -10,7 +13,7 @@
 
 /* Fewer samples than this are not worth waking threads for. */
 enum { WORTH_A_TEAM = 1 << 14 };
-enum { L = PJD_LANES, E = PJD_LANES_ELEMENT };
+enum { L = PJD_COILS_BLOCK, E = 2 * L, LINES = PJD_FFT_LANES / L, Z = PJD_FFT_ELEMENT };
 
 static int team(const pjd_coils *s)
 {
@@ -21,18 +24,36 @@ static int team(const pjd_coils *s)
     return n < PJD_FFT_THREADS ? n : PJD_FFT_THREADS;
 }
 
-/* Floats of one block's picture. */
-static size_t block_size(const pjd_coils *s)
+/* Floats of one block's maps. */
+static size_t maps_size(const pjd_coils *s)
 {
     return s->h * s->stride * E;
 }
 
-/* Of one thread: two lines, and what a transform wants. */
+/* Floats of one block's picture, [h / LINES][stride][2][LINES][L]: rows as a transform has them in its lanes. */
+static size_t block_size(const pjd_coils *s)
+{
+    return (s->h + LINES - 1) / LINES * s->stride * Z;
+}
+
+/* Where element (i, j) of a block lies: the real parts of its coils, the imaginary ones PJD_FFT_LANES further. */
+static size_t element(const pjd_coils *s, size_t i, size_t j)
+{
+    return (i / LINES * s->stride + j) * Z + i % LINES * L;
+}
+
+/* Of a line; and half a page, so that what is read and what is written do not share sets of the cache. */
+static size_t longest(const pjd_coils *s)
+{
+    return (s->h > s->w ? s->h : s->w) * Z + 528;
+}
+
+/* Of one thread: lines before and after a transform, and what that wants. */
 static size_t slot_size(const pjd_coils *s)
 {
-    size_t line = (s->h > s->w ? s->h : s->w) * E, row = pjd_lanes_work(s->row), column = pjd_lanes_work(s->column);
+    size_t row = pjd_fft_work(s->row), column = pjd_fft_work(s->column);
 
-    return 2 * line + (row > column ? row : column);
+    return 2 * longest(s) + (row > column ? row : column);
 }
 
 /* ---- creation ---- */
@@ -43,21 +64,37 @@ static pjd_status copy_mask(pjd_coils *s, const float *mask, pjd_error *err)
 
     for (size_t i = 0; i < s->h; i++)
         for (size_t j = 0; j < s->w; j++) {
-            size_t column = pjd_uncentre(j, s->w), to = column * s->h + pjd_uncentre(i, s->h);
+            size_t to = pjd_uncentre(j, s->w) * s->h + pjd_uncentre(i, s->h);
             float v = mask ? mask[i * s->w + j] : 1.0f;
 
             if (!isfinite(v))
                 return pjd_error_set(err, PJD_ERR_ARG, "mri: entry (%zu, %zu) of the mask is not a finite number", i,
                                      j);
             s->mask[to] = v != 0.0f ? unit : 0.0f;
-            if (v != 0.0f) {
-                s->measured++;
-                s->active[column] = 1;
-            }
+            s->measured += v != 0.0f;
         }
     if (!s->measured)
         return pjd_error_set(err, PJD_ERR_ARG, "mri: the mask says that nothing was measured (not 0 is measured)");
     return PJD_OK;
+}
+
+static bool holds_samples(const pjd_coils *s, size_t column)
+{
+    for (size_t i = 0; i < s->h; i++)
+        if (s->mask[column * s->h + i] != 0.0f)
+            return true;
+    return false;
+}
+
+static void order_columns(pjd_coils *s)
+{
+    size_t rest = s->w;
+
+    for (size_t j = 0; j < s->w; j++)
+        if (holds_samples(s, j))
+            s->order[s->sampled++] = j;
+        else
+            s->order[--rest] = j;
 }
 
 static pjd_status copy_maps(pjd_coils *s, const float *maps, pjd_error *err)
@@ -67,7 +104,7 @@ static pjd_status copy_maps(pjd_coils *s, const float *maps, pjd_error *err)
     for (size_t c = 0; c < s->c; c++)
         for (size_t i = 0; i < s->h; i++)
             for (size_t j = 0; j < s->w; j++) {
-                float *to = s->maps + c / L * block_size(s) +
+                float *to = s->maps + c / L * maps_size(s) +
                             (pjd_uncentre(i, s->h) * s->stride + pjd_uncentre(j, s->w)) * E + c % L;
                 size_t from = 2 * c * n + i * s->w + j;
 
@@ -94,14 +131,16 @@ pjd_status pjd_coils_create(size_t c, size_t h, size_t w, const float *maps, con
         return pjd_error_set(err, PJD_ERR_SHAPE, "mri: %zu coils of %zux%zu are too large", c, w, h);
     out->maps = pjd_alloc_zero(all, E * sizeof *out->maps);
     out->mask = pjd_alloc(h * w, sizeof *out->mask);
-    out->active = pjd_alloc_zero(w, 1);
-    st = out->maps && out->mask && out->active ? PJD_OK : pjd_error_nomem(err, "mri", all * E * sizeof(float));
+    out->order = pjd_alloc(w, sizeof *out->order);
+    st = out->maps && out->mask && out->order ? PJD_OK : pjd_error_nomem(err, "mri", all * E * sizeof(float));
     if (st == PJD_OK)
-        st = pjd_lanes_create(w, &out->row, err);
+        st = pjd_fft_create(w, &out->row, err);
     if (st == PJD_OK)
-        st = pjd_lanes_create(h, &out->column, err);
+        st = pjd_fft_create(h, &out->column, err);
     if (st == PJD_OK)
         st = copy_mask(out, mask, err);
+    if (st == PJD_OK)
+        order_columns(out);
     if (st == PJD_OK)
         st = copy_maps(out, maps, err);
     if (st != PJD_OK)
@@ -111,11 +150,11 @@ pjd_status pjd_coils_create(size_t c, size_t h, size_t w, const float *maps, con
 
 void pjd_coils_free(pjd_coils *s)
 {
-    pjd_lanes_free(s->row);
-    pjd_lanes_free(s->column);
+    pjd_fft_free(s->row);
+    pjd_fft_free(s->column);
     pjd_free(s->maps);
     pjd_free(s->mask);
-    pjd_free(s->active);
+    pjd_free(s->order);
     *s = (pjd_coils){0};
 }
 
@@ -146,11 +185,6 @@ static room make_room(const pjd_coils *s, float *work)
 static float *slot(const pjd_coils *s, const room *r)
 {
     return r->slots + (size_t)omp_get_thread_num() * slot_size(s);
-}
-
-static size_t longest(const pjd_coils *s)
-{
-    return (s->h > s->w ? s->h : s->w) * E;
 }
 
 /* x's planes as pairs in the order of the transform, and back. */
@@ -186,117 +220,205 @@ static void store(const pjd_coils *s, const float *z, float *x)
     }
 }
 
-/* What each coil of a block sees of a row of the picture. */
-static void spread(const float *restrict map, const float *restrict x, float *restrict to, size_t n)
-{
-    for (size_t j = 0; j < n; j++)
-        for (size_t l = 0; l < L; l++) {
-            float a = map[j * E + l], b = map[j * E + L + l];
+/* Loops that all kinds of processors compile, with the same bytes. */
+#define INLINE static inline __attribute__((always_inline))
 
-            to[j * E + l] = a * x[2 * j] - b * x[2 * j + 1];
-            to[j * E + L + l] = a * x[2 * j + 1] + b * x[2 * j];
+/*
+ * Rows of the picture and of the maps as one side, lanes as the other: `some` of LINES rows, the next of which lies `next`
+ * floats further in the maps; the lanes of those that are missing become 0.
+ */
+typedef struct some_rows {
+    const float *map;
+    size_t some, next, n;
+} some_rows;
+
+/* What each coil of a block sees. */
+INLINE void spread_body(const some_rows *r, const float *restrict x, float *restrict to)
+{
+    for (size_t j = 0; j < r->n; j++)
+        for (size_t k = 0; k < LINES; k++, to += L) {
+            const float *map = r->map + (k < r->some ? k : 0) * r->next + j * E;
+            const float *p = x + 2 * ((k < r->some ? k : 0) * r->n + j);
+            float re = k < r->some ? p[0] : 0.0f, im = k < r->some ? p[1] : 0.0f;
+
+            for (size_t l = 0; l < L; l++) {
+                to[l] = map[l] * re - map[L + l] * im;
+                to[PJD_FFT_LANES + l] = map[l] * im + map[L + l] * re;
+            }
+            to += k + 1 == LINES ? PJD_FFT_LANES : 0;
         }
 }
 
-/* sum += the coils' pictures times their conjugate maps */
-static void gather(const float *restrict map, const float *restrict v, float *restrict sum, size_t n)
+/* sum = [sum +] the coils' pictures times their conjugate maps */
+INLINE void gather_body(const some_rows *r, const float *restrict v, bool add, float *restrict sum)
 {
-    for (size_t j = 0; j < n; j++) {
-        float re[L], im[L];
+    for (size_t j = 0; j < r->n; j++, v += Z)
+        for (size_t k = 0; k < r->some; k++) {
+            const float *map = r->map + k * r->next + j * E, *c = v + k * L, *d = c + PJD_FFT_LANES;
+            float re[L], im[L], *to = sum + 2 * (k * r->n + j);
 
-        for (size_t l = 0; l < L; l++) {
-            float a = map[j * E + l], b = map[j * E + L + l];
-
-            re[l] = a * v[j * E + l] + b * v[j * E + L + l];
-            im[l] = a * v[j * E + L + l] - b * v[j * E + l];
+            for (size_t l = 0; l < L; l++) {
+                re[l] = map[l] * c[l] + map[L + l] * d[l];
+                im[l] = map[l] * d[l] - map[L + l] * c[l];
+            }
+            for (size_t half = L / 2; half > 0; half /= 2)
+                for (size_t l = 0; l < half; l++) {
+                    re[l] += re[l + half];
+                    im[l] += im[l + half];
+                }
+            to[0] = add ? to[0] + re[0] : re[0];
+            to[1] = add ? to[1] + im[0] : im[0];
         }
-        sum[2 * j] += ((re[0] + re[4]) + (re[1] + re[5])) + ((re[2] + re[6]) + (re[3] + re[7]));
-        sum[2 * j + 1] += ((im[0] + im[4]) + (im[1] + im[5])) + ((im[2] + im[6]) + (im[3] + im[7]));
+}
+
+typedef struct row_loops {
+    void (*spread)(const some_rows *r, const float *x, float *to);
+    void (*gather)(const some_rows *r, const float *v, bool add, float *sum);
+} row_loops;
+
+#define ROW_LOOPS(isa, FOR)                                                                                            \
+    FOR static void spread_##isa(const some_rows *r, const float *x, float *to)                                        \
+    {                                                                                                                  \
+        spread_body(r, x, to);                                                                                         \
+    }                                                                                                                  \
+    FOR static void gather_##isa(const some_rows *r, const float *v, bool add, float *sum)                             \
+    {                                                                                                                  \
+        gather_body(r, v, add, sum);                                                                                   \
     }
+ROW_LOOPS(any, )
+#if defined(__x86_64__)
+ROW_LOOPS(avx2, __attribute__((target("avx2"))))
+#endif
+
+static row_loops row_loops_best(void)
+{
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2"))
+        return (row_loops){spread_avx2, gather_avx2};
+#endif
+    return (row_loops){spread_any, gather_any};
+}
+
+/* Column j of a block to one line of the lanes, and back. */
+static void take(const pjd_coils *s, const float *block, size_t j, float *z)
+{
+    for (size_t i = 0; i < s->h; i++, z += Z) {
+        const float *from = block + element(s, i, j);
+
+        memcpy(z, from, L * sizeof *z);
+        memcpy(z + PJD_FFT_LANES, from + PJD_FFT_LANES, L * sizeof *z);
+    }
+}
+
+static void put(const pjd_coils *s, const float *z, size_t j, float *block)
+{
+    for (size_t i = 0; i < s->h; i++, z += Z) {
+        float *to = block + element(s, i, j);
+
+        memcpy(to, z, L * sizeof *z);
+        memcpy(to + PJD_FFT_LANES, z + PJD_FFT_LANES, L * sizeof *z);
+    }
+}
+
+static void clear(const pjd_coils *s, size_t j, float *block)
+{
+    for (size_t i = 0; i < s->h; i += LINES)
+        memset(block + element(s, i, j), 0, Z * sizeof *block);
+}
+
+/* Where there are fewer than LINES left: the lanes of the others, of n elements. */
+static void clear_lines(size_t some, size_t n, float *z)
+{
+    for (size_t i = 0; some < LINES && i < 2 * n; i++)
+        memset(z + i * PJD_FFT_LANES + some * L, 0, (LINES - some) * L * sizeof *z);
+}
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
 }
 
 static void rows_forward(const pjd_coils *s, size_t b, const room *r)
 {
-    const float *maps = s->maps + b * block_size(s);
+    const float *maps = s->maps + b * maps_size(s);
+    row_loops loops = row_loops_best();
 
 #pragma omp parallel for schedule(static) num_threads(team(s))
-    for (size_t i = 0; i < s->h; i++) {
-        float *v = slot(s, r), *spare = v + longest(s), *done;
+    for (size_t i = 0; i < s->h; i += LINES) {
+        some_rows rows = {maps + i * s->stride * E, least(s->h - i, LINES), s->stride * E, s->w};
+        float *z = slot(s, r);
 
-        spread(maps + i * s->stride * E, r->in + 2 * i * s->w, v, s->w);
-        done = pjd_lanes_run(s->row, false, v, spare, spare + longest(s));
-        memcpy(r->block + i * s->stride * E, done, s->w * E * sizeof *done);
+        loops.spread(&rows, r->in + 2 * i * s->w, z);
+        pjd_fft_move(s->row, false, z, r->block + element(s, i, 0), z + longest(s));
     }
 }
 
+/* The block is lost. */
 static void rows_backward(const pjd_coils *s, size_t b, const room *r)
 {
-    const float *maps = s->maps + b * block_size(s);
+    const float *maps = s->maps + b * maps_size(s);
+    row_loops loops = row_loops_best();
 
 #pragma omp parallel for schedule(static) num_threads(team(s))
-    for (size_t i = 0; i < s->h; i++) {
-        float *v = slot(s, r), *spare = v + longest(s), *sum = r->sum + 2 * i * s->w;
+    for (size_t i = 0; i < s->h; i += LINES) {
+        some_rows rows = {maps + i * s->stride * E, least(s->h - i, LINES), s->stride * E, s->w};
+        float *z = slot(s, r);
 
-        memcpy(v, r->block + i * s->stride * E, s->w * E * sizeof *v);
-        v = pjd_lanes_run(s->row, true, v, spare, spare + longest(s));
-        if (b == 0)
-            memset(sum, 0, 2 * s->w * sizeof *sum);
-        gather(maps + i * s->stride * E, v, sum, s->w);
+        pjd_fft_move(s->row, true, r->block + element(s, i, 0), z, z + longest(s));
+        loops.gather(&rows, z, b > 0, r->sum + 2 * i * s->w);
     }
 }
 
-static void take_column(const pjd_coils *s, const float *block, size_t j, float *v)
-{
-    for (size_t i = 0; i < s->h; i++)
-        memcpy(v + i * E, block + (i * s->stride + j) * E, E * sizeof *v);
-}
-
-static void put_column(const pjd_coils *s, const float *v, size_t j, float *block)
-{
-    for (size_t i = 0; i < s->h; i++)
-        memcpy(block + (i * s->stride + j) * E, v + i * E, E * sizeof *v);
-}
-
-static void clear_column(const pjd_coils *s, size_t j, float *block)
-{
-    for (size_t i = 0; i < s->h; i++)
-        memset(block + (i * s->stride + j) * E, 0, E * sizeof *block);
-}
-
-/* v <- m or m^2 times v where m is not 0, else 0 */
+/* v <- m or m^2 times v where m is not 0, else 0; one line of the lanes */
 static void sample(const pjd_coils *s, size_t j, bool twice, float *v)
 {
     const float *mask = s->mask + j * s->h;
 
-    for (size_t i = 0; i < s->h; i++) {
+    for (size_t i = 0; i < s->h; i++, v += Z) {
         float m = twice ? mask[i] * mask[i] : mask[i];
 
-        for (size_t l = 0; l < E; l++)
-            v[i * E + l] = m != 0.0f ? m * v[i * E + l] : 0.0f;
+        for (size_t l = 0; l < L; l++) {
+            v[l] = m != 0.0f ? m * v[l] : 0.0f;
+            v[PJD_FFT_LANES + l] = m != 0.0f ? m * v[PJD_FFT_LANES + l] : 0.0f;
+        }
     }
 }
 
-/* Columns forward and sampled, or sampled columns backward, or both. */
+/* LINES columns that hold samples, forward and sampled, or sampled and backward, or both. */
+static void some_columns(const pjd_coils *s, const size_t *column, size_t some, bool forward, bool backward,
+                         const room *r)
+{
+    float *z = slot(s, r), *to = z + longest(s), *work = to + longest(s), *t;
+
+    for (size_t k = 0; k < some; k++)
+        take(s, r->block, column[k], z + k * L);
+    clear_lines(some, s->h, z);
+    if (forward) {
+        pjd_fft_move(s->column, false, z, to, work);
+        t = z;
+        z = to;
+        to = t;
+    }
+    for (size_t k = 0; k < some; k++)
+        sample(s, column[k], forward && backward, z + k * L);
+    if (backward) {
+        pjd_fft_move(s->column, true, z, to, work);
+        z = to;
+    }
+    for (size_t k = 0; k < some; k++)
+        put(s, z + k * L, column[k], r->block);
+}
+
 static void columns(const pjd_coils *s, bool forward, bool backward, const room *r)
 {
-#pragma omp parallel for schedule(static) num_threads(team(s))
-    for (size_t j = 0; j < s->w; j++) {
-        float *v = slot(s, r), *spare = v + longest(s), *work = spare + longest(s), *t;
-
-        if (!s->active[j]) {
-            clear_column(s, j, r->block);
-            continue;
-        }
-        take_column(s, r->block, j, v);
-        if (forward) {
-            t = pjd_lanes_run(s->column, false, v, spare, work);
-            spare = t == v ? spare : v;
-            v = t;
-        }
-        sample(s, j, forward && backward, v);
-        if (backward)
-            v = pjd_lanes_run(s->column, true, v, spare, work);
-        put_column(s, v, j, r->block);
+#pragma omp parallel num_threads(team(s))
+    {
+#pragma omp for schedule(static) nowait
+        for (size_t j = 0; j < s->sampled; j += LINES)
+            some_columns(s, s->order + j, least(s->sampled - j, LINES), forward, backward, r);
+#pragma omp for schedule(static)
+        for (size_t j = s->sampled; j < s->w; j++)
+            clear(s, s->order[j], r->block);
     }
 }
 
@@ -308,12 +430,12 @@ static void store_planes(const pjd_coils *s, size_t b, const float *block, float
 #pragma omp parallel for schedule(static) num_threads(team(s))
     for (size_t i = 0; i < s->h; i++)
         for (size_t j = 0; j < s->w; j++) {
-            const float *from = block + (pjd_uncentre(i, s->h) * s->stride + pjd_uncentre(j, s->w)) * E;
+            const float *from = block + element(s, pjd_uncentre(i, s->h), pjd_uncentre(j, s->w));
             float *to = y + 2 * b * L * n + i * s->w + j;
 
             for (size_t l = 0; l < coils; l++) {
                 to[2 * l * n] = from[l];
-                to[(2 * l + 1) * n] = from[L + l];
+                to[(2 * l + 1) * n] = from[PJD_FFT_LANES + l];
             }
         }
 }
@@ -326,14 +448,15 @@ static void load_planes(const pjd_coils *s, size_t b, const float *y, float *blo
     for (size_t i = 0; i < s->h; i++)
         for (size_t j = 0; j < s->w; j++) {
             const float *from = y + 2 * b * L * n + i * s->w + j;
-            float *to = block + (pjd_uncentre(i, s->h) * s->stride + pjd_uncentre(j, s->w)) * E;
+            float *to = block + element(s, pjd_uncentre(i, s->h), pjd_uncentre(j, s->w));
 
-            memset(to, 0, E * sizeof *to);
-            for (size_t l = 0; l < coils; l++) {
-                to[l] = from[2 * l * n];
-                to[L + l] = from[(2 * l + 1) * n];
+            for (size_t l = 0; l < L; l++) {
+                to[l] = l < coils ? from[2 * l * n] : 0.0f;
+                to[PJD_FFT_LANES + l] = l < coils ? from[(2 * l + 1) * n] : 0.0f;
             }
         }
+    if (s->h % LINES)
+        clear_lines(s->h % LINES, s->w, block + element(s, s->h / LINES * LINES, 0));
 }
 
 /* ---- the operator ---- */

@@ -11,7 +11,6 @@
 
 #include "core/core.h"
 #include "fft.h"
-#include "lanes.h"
 
 /* Where index i of a centred axis of n lies in the order of the transform, and back. */
 static inline size_t pjd_uncentre(size_t i, size_t n)
@@ -23,16 +22,19 @@ static inline size_t pjd_centre(size_t i, size_t n)
     return (i + n / 2) % n;
 }
 
+enum { PJD_COILS_BLOCK = 8 };
+
 typedef struct pjd_coils {
     size_t c, h, w;
     size_t measured; /* sampled places */
     double energy;   /* sum of |S_c|^2 over coils and pixels */
-    size_t blocks;   /* of PJD_LANES coils */
+    size_t blocks;   /* of PJD_COILS_BLOCK coils */
     size_t stride;   /* elements of a row of a block: odd, so that a column's are spread over a cache */
-    pjd_lanes *row, *column;
-    float *maps;           /* [blocks][h][stride][2][PJD_LANES] in the order of the transform; 0 beyond the last coil */
-    float *mask;           /* [w][h], columns together: 0, or what makes the transform orthonormal */
-    unsigned char *active; /* [w]: something in this column is sampled */
+    pjd_fft *row, *column;
+    float *maps;    /* [blocks][h][stride][2][PJD_COILS_BLOCK] in the order of the transform; 0 beyond the last coil */
+    float *mask;    /* [w][h], columns together: 0, or what makes the transform orthonormal */
+    size_t *order;  /* [w]: columns with something sampled, then the others */
+    size_t sampled; /* of the former */
 } pjd_coils;
 
 /* maps NULL: one coil that sees all alike; mask [h, w] NULL: all is sampled, else what is not 0. */

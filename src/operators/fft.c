@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Transforms of LANES lines at a time, and of single lines by KISS FFT. Sizes with a prime factor above 5 are Bluestein's convolution on a longer line (Van
- * Loan, "Computational Frameworks for the Fast Fourier Transform", 4.2).
+ * Transforms of LANES lines at a time, and of single lines by KISS FFT. Sizes with large primes are Bluestein's convolution
+ * on a longer line (Van Loan, "Computational Frameworks for the Fast Fourier Transform", 4.2).
  */
 #include "fft.h"
 
@@ -19,8 +19,8 @@ struct pjd_fft {
     const pjd_fft_loops *loops;
     float *chirp;  /* Bluestein: [n][2], exp(-i pi k^2 / n); else NULL */
     float *filter; /* [r.n][2], transform of the conjugate chirp, divided by r.n */
-    kiss_fft_cfg forward,
-        backward; /* of r.n, for single lines; NULL for n = 1; only read, so that threads share them */
+    /* for single lines of a good size; NULL for n = 1; only read, so that threads share them */
+    kiss_fft_cfg forward, backward;
 };
 
 size_t pjd_fft_work(const pjd_fft *f)
@@ -29,7 +29,7 @@ size_t pjd_fft_work(const pjd_fft *f)
 }
 
 /* jk = (j^2 + k^2 - (k - j)^2) / 2 turns the sum into a convolution, conjugated for the way back. */
-static void chirped(const pjd_fft *f, bool backward, float *z, float *work)
+static void chirped(const pjd_fft *f, bool backward, const float *z, float *result, float *work)
 {
     float *a = work, *b = work + f->r.n * E;
 
@@ -43,14 +43,14 @@ static void chirped(const pjd_fft *f, bool backward, float *z, float *work)
         if (way == 0)
             f->loops->multiply(to, f->filter, f->r.n, backward, a);
         else
-            f->loops->multiply(to, f->chirp, f->n, backward, z);
+            f->loops->multiply(to, f->chirp, f->n, backward, result);
     }
 }
 
 static void transform(const pjd_fft *f, bool backward, float *z, float *work)
 {
     if (f->chirp) {
-        chirped(f, backward, z, work);
+        chirped(f, backward, z, z, work);
     } else if (f->r.count % 2) {
         memcpy(work, z, f->n * E * sizeof *z);
         f->loops->stages(&f->r, backward, work, z, work);
@@ -69,49 +69,22 @@ void pjd_fft_backward(const pjd_fft *f, float *z, float *work)
     transform(f, true, z, work);
 }
 
-/* ---- single lines. KISS FFT allocates for a line in place and for a single element, so it is given neither. ---- */
-
-static void kiss(kiss_fft_cfg c, const float *from, float *to)
-{
-    kiss_fft(c, (const kiss_fft_cpx *)(const void *)from, (kiss_fft_cpx *)(void *)to);
-}
-
-/* to = from * c, or * conj(c) where sign is -1; n complex numbers */
-static void multiply(float *to, const float *from, const float *c, size_t n, float sign)
-{
-    for (size_t i = 0; i < n; i++) {
-        float a = from[2 * i], b = from[2 * i + 1], u = c[2 * i], v = sign * c[2 * i + 1];
-
-        to[2 * i] = a * u - b * v;
-        to[2 * i + 1] = a * v + b * u;
-    }
-}
-
-static void chirp_line(const pjd_fft *f, bool backward, const float *from, float *to, float *work)
-{
-    float *a = work, *b = work + 2 * f->r.n, sign = backward ? -1.0f : 1.0f;
-
-    multiply(a, from, f->chirp, f->n, sign);
-    memset(a + 2 * f->n, 0, 2 * (f->r.n - f->n) * sizeof *a);
-    kiss(f->forward, a, b);
-    multiply(b, b, f->filter, f->r.n, sign);
-    kiss(f->backward, b, a);
-    multiply(to, a, f->chirp, f->n, sign);
-}
-
-size_t pjd_fft_line_work(const pjd_fft *f)
-{
-    return f->chirp ? 4 * f->r.n : 0;
-}
-
-void pjd_fft_line(const pjd_fft *f, bool backward, const float *from, float *to, float *work)
+void pjd_fft_move(const pjd_fft *f, bool backward, float *from, float *to, float *work)
 {
     if (f->chirp)
-        chirp_line(f, backward, from, to, work);
-    else if (f->n == 1)
+        chirped(f, backward, from, to, work);
+    else
+        f->loops->stages(&f->r, backward, from, to, f->r.count % 2 ? from : work);
+}
+
+/* KISS FFT allocates for a line in place, for a single element and for a radix above 5, so it is given none of these. */
+void pjd_fft_line(const pjd_fft *f, bool backward, const float *from, float *to)
+{
+    if (f->n == 1)
         memcpy(to, from, 2 * sizeof *to);
     else
-        kiss(backward ? f->backward : f->forward, from, to);
+        kiss_fft(backward ? f->backward : f->forward, (const kiss_fft_cpx *)(const void *)from,
+                 (kiss_fft_cpx *)(void *)to);
 }
 
 /* ---- plans ---- */
@@ -140,6 +113,7 @@ void pjd_fft_free(pjd_fft *f)
     pjd_free(f->forward);
     pjd_free(f->backward);
     pjd_free(f->r.twiddle);
+    pjd_free(f->r.root);
     pjd_free(f->chirp);
     pjd_free(f->filter);
     pjd_free(f);
@@ -158,23 +132,28 @@ static pjd_status make_kiss(size_t n, bool backward, kiss_fft_cfg *out, pjd_erro
     return PJD_OK;
 }
 
-static pjd_status make_stages(size_t n, pjd_fft_radices *r, pjd_error *err)
+/*
+ * Radices of n. False where the chirp takes less time: an odd radix r costs some 4r operations an element, the chirp's two
+ * transforms of more than twice the size some 200.
+ */
+static bool factorise(size_t n, pjd_fft_radices *r)
 {
-    static const unsigned char known[] = {4, 2, 3, 5};
-    size_t left = n, floats = 0;
-    float *w;
+    size_t left = n, odd = 0;
 
-    r->n = n;
-    for (size_t i = 0; i < PJD_COUNTOF(known); i++)
-        while (left % known[i] == 0) {
-            left /= known[i];
-            r->radix[r->count++] = known[i];
-            floats += 2 * (known[i] - 1u) * left;
+    *r = (pjd_fft_radices){.n = n};
+    for (size_t k = 4; left > 1 && k <= PJD_FFT_RADIX; k = k == 4 ? 2 : k == 2 ? 3 : k + 2)
+        for (; left % k == 0; left /= k) {
+            r->radix[r->count++] = (unsigned char)k;
+            odd += k > 5 ? k : 0;
         }
-    r->twiddle = w = pjd_alloc(floats, sizeof *w);
-    if (!w)
-        return pjd_error_nomem(err, "fft", floats * sizeof *w);
-    left = n;
+    return left == 1 && odd <= PJD_FFT_RADIX;
+}
+
+static void make_twiddle(const pjd_fft_radices *r)
+{
+    float *w = r->twiddle;
+    size_t left = r->n;
+
     for (size_t i = 0; i < r->count; i++) {
         size_t whole = left, radix = r->radix[i];
 
@@ -187,6 +166,39 @@ static pjd_status make_stages(size_t n, pjd_fft_radices *r, pjd_error *err)
                 w[1] = (float)sin(a);
             }
     }
+}
+
+static void make_root(const pjd_fft_radices *r)
+{
+    float *g = r->root;
+
+    for (size_t i = 0; i < r->count; i++)
+        for (size_t radix = r->radix[i], k = 1; radix > 5 && k <= radix / 2; k++)
+            for (size_t j = 1; j <= radix / 2; j++, g += 2) {
+                double a = 2.0 * M_PI * (double)(j * k % radix) / (double)radix;
+
+                g[0] = (float)cos(a);
+                g[1] = (float)sin(a);
+            }
+}
+
+static pjd_status make_tables(pjd_fft_radices *r, pjd_error *err)
+{
+    size_t left = r->n, floats = 0, roots = 0;
+
+    for (size_t i = 0; i < r->count; i++) {
+        size_t radix = r->radix[i];
+
+        left /= radix;
+        floats += 2 * (radix - 1) * left;
+        roots += radix > 5 ? 2 * (radix / 2) * (radix / 2) : 0;
+    }
+    r->twiddle = pjd_alloc(floats, sizeof *r->twiddle);
+    r->root = pjd_alloc(roots, sizeof *r->root);
+    if (!r->twiddle || !r->root)
+        return pjd_error_nomem(err, "fft", (floats + roots) * sizeof(float));
+    make_twiddle(r);
+    make_root(r);
     return PJD_OK;
 }
 
@@ -224,7 +236,7 @@ pjd_status pjd_fft_create(size_t n, pjd_fft **out, pjd_error *err)
 {
     pjd_fft *f;
     pjd_status st;
-    bool good;
+    bool direct;
 
     *out = NULL;
     if (n == 0 || n > LARGEST)
@@ -234,14 +246,16 @@ pjd_status pjd_fft_create(size_t n, pjd_fft **out, pjd_error *err)
         return pjd_error_nomem(err, "fft", sizeof *f);
     f->n = n;
     f->loops = pjd_fft_loops_best();
-    good = pjd_fft_good_size(n) == n;
-    /* twice the largest has no factor above 5 */
-    st = make_stages(good ? n : n > LARGEST / 2 ? (size_t)2 * LARGEST : pjd_fft_good_size(2 * n - 1), &f->r, err);
-    if (st == PJD_OK && n > 1)
-        st = make_kiss(f->r.n, false, &f->forward, err);
-    if (st == PJD_OK && n > 1)
-        st = make_kiss(f->r.n, true, &f->backward, err);
-    if (st == PJD_OK && !good)
+    direct = factorise(n, &f->r);
+    if (!direct) /* twice the largest has no factor above 5 */
+        factorise(n > LARGEST / 2 ? (size_t)2 * LARGEST : pjd_fft_good_size(2 * n - 1), &f->r);
+    st = make_tables(&f->r, err);
+    if (st == PJD_OK && n > 1 && pjd_fft_good_size(n) == n) {
+        st = make_kiss(n, false, &f->forward, err);
+        if (st == PJD_OK)
+            st = make_kiss(n, true, &f->backward, err);
+    }
+    if (st == PJD_OK && !direct)
         st = make_chirp(f, err);
     if (st == PJD_OK)
         *out = f;

@@ -23,11 +23,12 @@ size_t pjd_fft_work(const pjd_fft *f); /* floats */
 /* X_k = sum_j x_j exp(-+ 2 pi i j k / n), not scaled. */
 void pjd_fft_forward(const pjd_fft *f, float *z, float *work);
 void pjd_fft_backward(const pjd_fft *f, float *z, float *work);
+/* The same to another place; what was in from is lost. */
+void pjd_fft_move(const pjd_fft *f, bool backward, float *from, float *to, float *work);
 
-/* One line of n complex numbers, from another place than it goes to; work: pjd_fft_line_work() floats. Sixteen lines on
-   lanes take less time than three of these. */
-size_t pjd_fft_line_work(const pjd_fft *f);
-void pjd_fft_line(const pjd_fft *f, bool backward, const float *from, float *to, float *work);
+/* One line of n complex numbers, from another place than it goes to; n must be a pjd_fft_good_size(). Sixteen lines on lanes
+   take less time than three of these. */
+void pjd_fft_line(const pjd_fft *f, bool backward, const float *from, float *to);
 
 /* The smallest size >= n that has no factor above 5. 0 when there is none. */
 size_t pjd_fft_good_size(size_t n);

@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-enum { L = PJD_FFT_LANES, E = PJD_FFT_ELEMENT };
+enum { L = PJD_FFT_LANES, E = PJD_FFT_ELEMENT, HALF = PJD_FFT_RADIX / 2 };
 
 #define INLINE static inline __attribute__((always_inline))
 #define PRAGMA(x) _Pragma(#x)
@@ -94,18 +94,29 @@ INLINE void butterfly5(lanes *a, lanes *b)
  * One stage (Van Loan, "Computational Frameworks for the Fast Fourier Transform", 1.7): m is what is left of n, s the
  * product of the radices so far. im: where imaginary parts lie; the backward transform is the forward one of exchanged parts.
  */
-INLINE void stage(const size_t r, size_t m, size_t s, const float *w, const float *x, float *y, size_t re, size_t im)
+typedef struct place {
+    size_t m, s, re, im;
+} place;
+
+/* to = (a + i b) w */
+INLINE void put(float *to, const place *l, const lanes *a, const lanes *b, const float *w)
 {
-    for (size_t p = 0; p < m; p++, w += 2 * (r - 1))
-        for (size_t q = 0; q < s; q++) {
-            const float *from = x + E * (q + s * p);
-            float *to = y + E * (q + s * r * p);
+    *to_at(to + l->re) = *a * w[0] - *b * w[1];
+    *to_at(to + l->im) = *a * w[1] + *b * w[0];
+}
+
+INLINE void stage(const size_t r, const place *l, const float *w, const float *x, float *y)
+{
+    for (size_t p = 0; p < l->m; p++, w += 2 * (r - 1))
+        for (size_t q = 0; q < l->s; q++) {
+            const float *from = x + E * (q + l->s * p);
+            float *to = y + E * (q + l->s * r * p);
             lanes a[5], b[5];
 
             UNROLL
             for (size_t j = 0; j < r; j++) {
-                a[j] = *at(from + j * E * s * m + re);
-                b[j] = *at(from + j * E * s * m + im);
+                a[j] = *at(from + j * E * l->s * l->m + l->re);
+                b[j] = *at(from + j * E * l->s * l->m + l->im);
             }
             if (r == 2)
                 butterfly2(a, b);
@@ -115,22 +126,66 @@ INLINE void stage(const size_t r, size_t m, size_t s, const float *w, const floa
                 butterfly4(a, b);
             else
                 butterfly5(a, b);
-            *to_at(to + re) = a[0];
-            *to_at(to + im) = b[0];
+            *to_at(to + l->re) = a[0];
+            *to_at(to + l->im) = b[0];
             UNROLL
-            for (size_t k = 1; k < r; k++) {
-                float c = w[2 * k - 2], d = w[2 * k - 1];
+            for (size_t k = 1; k < r; k++)
+                put(to + k * E * l->s, l, a + k, b + k, w + 2 * k - 2);
+        }
+}
 
-                *to_at(to + k * E * s + re) = a[k] * c - b[k] * d;
-                *to_at(to + k * E * s + im) = a[k] * d + b[k] * c;
+/*
+ * An odd radix by the sum itself. Elements j and r - j share their products:
+ * z_j u + z_{r-j} conj(u) = cos (z_j + z_{r-j}) - i sin (z_j - z_{r-j}). root: cosines and sines, [r/2][r/2][2].
+ */
+INLINE void stage_odd(size_t r, const place *l, const float *w, const float *root, const float *x, float *y)
+{
+    lanes pr[HALF], pi[HALF], mr[HALF], mi[HALF];
+    size_t half = r / 2, far = E * l->s * l->m;
+
+    for (size_t p = 0; p < l->m; p++, w += 2 * (r - 1))
+        for (size_t q = 0; q < l->s; q++) {
+            const float *from = x + E * (q + l->s * p), *g = root;
+            float *to = y + E * (q + l->s * r * p);
+            lanes a = *at(from + l->re), b = *at(from + l->im), sr = a, si = b;
+
+            for (size_t j = 0; j < half; j++) {
+                const float *u = from + (j + 1) * far, *v = from + (r - 1 - j) * far;
+
+                pr[j] = *at(u + l->re) + *at(v + l->re);
+                pi[j] = *at(u + l->im) + *at(v + l->im);
+                mr[j] = *at(u + l->re) - *at(v + l->re);
+                mi[j] = *at(u + l->im) - *at(v + l->im);
+                sr += pr[j];
+                si += pi[j];
+            }
+            *to_at(to + l->re) = sr;
+            *to_at(to + l->im) = si;
+            for (size_t k = 1; k <= half; k++, g += 2 * half) {
+                lanes cr = a, ci = b, dr = g[1] * mr[0], di = g[1] * mi[0], er, ei;
+
+                cr += g[0] * pr[0];
+                ci += g[0] * pi[0];
+                for (size_t j = 1; j < half; j++) {
+                    cr += g[2 * j] * pr[j];
+                    ci += g[2 * j] * pi[j];
+                    dr += g[2 * j + 1] * mr[j];
+                    di += g[2 * j + 1] * mi[j];
+                }
+                er = cr + di;
+                ei = ci - dr;
+                put(to + k * E * l->s, l, &er, &ei, w + 2 * k - 2);
+                er = cr - di;
+                ei = ci + dr;
+                put(to + (r - k) * E * l->s, l, &er, &ei, w + 2 * (r - k) - 2);
             }
         }
 }
 
 INLINE void stages(const pjd_fft_radices *f, bool backward, const float *from, float *to, float *spare)
 {
-    size_t m = f->n, s = 1, re = backward ? L : 0, im = backward ? 0 : L;
-    const float *w = f->twiddle, *x = from;
+    place l = {.m = f->n, .s = 1, .re = backward ? L : 0, .im = backward ? 0 : L};
+    const float *w = f->twiddle, *root = f->root, *x = from;
 
     if (f->count == 0) /* n = 1 */
         memcpy(to, from, E * sizeof *to);
@@ -138,17 +193,21 @@ INLINE void stages(const pjd_fft_radices *f, bool backward, const float *from, f
         size_t r = f->radix[i];
         float *y = (f->count - i) % 2 ? to : spare;
 
-        m /= r;
-        if (r == 2)
-            stage(2, m, s, w, x, y, re, im);
-        else if (r == 3)
-            stage(3, m, s, w, x, y, re, im);
-        else if (r == 4)
-            stage(4, m, s, w, x, y, re, im);
-        else
-            stage(5, m, s, w, x, y, re, im);
-        w += 2 * (r - 1) * m;
-        s *= r;
+        l.m /= r;
+        if (r == 2) {
+            stage(2, &l, w, x, y);
+        } else if (r == 3) {
+            stage(3, &l, w, x, y);
+        } else if (r == 4) {
+            stage(4, &l, w, x, y);
+        } else if (r == 5) {
+            stage(5, &l, w, x, y);
+        } else {
+            stage_odd(r, &l, w, root, x, y);
+            root += r / 2 * (r / 2) * 2;
+        }
+        w += 2 * (r - 1) * l.m;
+        l.s *= r;
         x = y;
     }
 }

@@ -8,17 +8,19 @@
 
 #include "fft.h"
 
-enum { PJD_FFT_STAGES = 32 };
+enum { PJD_FFT_STAGES = 32, PJD_FFT_RADIX = 61 };
 
-/* Sizes with no prime factor above 5, as a product of radices 2 to 5. */
+/* Sizes as a product of radices 2 to 5 and odd primes up to PJD_FFT_RADIX. */
 typedef struct pjd_fft_radices {
     size_t n, count;
     unsigned char radix[PJD_FFT_STAGES];
     float *twiddle; /* stage after stage: [what is left of n][radix - 1][2] */
+    float *root;    /* stage after stage with a radix above 5: [radix/2][radix/2][2], cos and sin of 2 pi j k / radix */
 } pjd_fft_radices;
 
 typedef struct pjd_fft_loops {
-    /* to = transform of from; neither from nor spare is to, of which from may be spare. from is kept unless it is spare. */
+    /* to = transform of from by way of spare, which may be from where the number of stages is odd, as `to` may where it is
+       even. Else from is kept. */
     void (*stages)(const pjd_fft_radices *r, bool backward, const float *from, float *to, float *spare);
     /* to[i] = from[i] c[i], or conj(c[i]) */
     void (*multiply)(const float *from, const float *c, size_t n, bool conjugate, float *to);

@@ -101,13 +101,13 @@ static size_t plane_of(const pjd_radon *r, int g)
 
 static size_t filter_work(const pjd_radon *r)
 {
-    return 5 * pjd_op_pad(r->fft_size) + pjd_fft_line_work(r->fft);
+    return 5 * pjd_op_pad(r->fft_size);
 }
 
 /* Of one thread. */
 static size_t precondition_work(const pjd_radon *r)
 {
-    return 4 * pjd_op_pad(r->short_size) + pjd_op_pad(pjd_fft_line_work(r->short_fft));
+    return 4 * pjd_op_pad(r->short_size);
 }
 
 bool pjd_radon_work(const pjd_radon *r, size_t channels, size_t *floats)
@@ -298,8 +298,7 @@ void pjd_radon_precondition(const pjd_radon *r, size_t channels, double lambda, 
         filter[k] = (float)(1.0 / ((double)n * ((double)r->gram[k] + lambda)));
 #pragma omp parallel for schedule(static) num_threads(PJD_FFT_THREADS) if (worth_a_team(r, channels))
     for (size_t part = 0; part < PJD_FFT_THREADS; part++) {
-        float *z = lanes + part * precondition_work(r), *spare = z + 2 * pjd_op_pad(n),
-              *rest = spare + 2 * pjd_op_pad(n);
+        float *z = lanes + part * precondition_work(r), *spare = z + 2 * pjd_op_pad(n);
         size_t pairs = (all + 1) / 2, first = pairs * part / PJD_FFT_THREADS;
 
         for (size_t pair = first; pair < pairs * (part + 1) / PJD_FFT_THREADS; pair++) {
@@ -312,12 +311,12 @@ void pjd_radon_precondition(const pjd_radon *r, size_t channels, double lambda, 
                 z[2 * k] = one[k];
                 z[2 * k + 1] = two ? two[k] : 0.0f;
             }
-            pjd_fft_line(r->short_fft, false, z, spare, rest);
+            pjd_fft_line(r->short_fft, false, z, spare);
             for (size_t k = 0; k < n; k++) {
                 spare[2 * k] *= filter[k];
                 spare[2 * k + 1] *= filter[k];
             }
-            pjd_fft_line(r->short_fft, true, spare, z, rest);
+            pjd_fft_line(r->short_fft, true, spare, z);
             for (size_t k = 0; k < d; k++) {
                 out[k] = z[2 * k];
                 if (two)
@@ -330,22 +329,20 @@ void pjd_radon_precondition(const pjd_radon *r, size_t channels, double lambda, 
 /* ---- filtered back-projection ---- */
 
 /* Two views at a time as real and imaginary part of z, [fft_size] complex, transformed to `spectrum`. */
-static void transform_pair(const pjd_radon *r, const float *one, const float *two, float *z, float *spectrum,
-                           float *rest)
+static void transform_pair(const pjd_radon *r, const float *one, const float *two, float *z, float *spectrum)
 {
     for (size_t k = 0; k < r->fft_size; k++) {
         z[2 * k] = k < r->detectors ? one[k] : 0.0f;
         z[2 * k + 1] = two && k < r->detectors ? two[k] : 0.0f;
     }
-    pjd_fft_line(r->fft, false, z, spectrum, rest);
+    pjd_fft_line(r->fft, false, z, spectrum);
 }
 
 /*
  * What of a frequency along the detectors is signal, 1 - noise / power, from the mean power of all views; the highest quarter
  * is taken for noise, for integrals are smooth. window: [fft_size / 2 + 1]
  */
-static void signal_window(const pjd_radon *r, size_t all, const float *y, float *window, float *z, float *spare,
-                          float *rest)
+static void signal_window(const pjd_radon *r, size_t all, const float *y, float *window, float *z, float *spare)
 {
     enum { NEAR = 3 };
     size_t n = r->fft_size, half = n / 2, high = half - half / 4;
@@ -356,7 +353,7 @@ static void signal_window(const pjd_radon *r, size_t all, const float *y, float 
     for (size_t v = 0; v < all; v += 2) {
         const float *one = y + v * r->detectors;
 
-        transform_pair(r, one, v + 1 < all ? one + r->detectors : NULL, z, spare, rest);
+        transform_pair(r, one, v + 1 < all ? one + r->detectors : NULL, z, spare);
         for (size_t k = 0; k <= half; k++) {
             const float *p = spare + 2 * k, *q = spare + 2 * ((n - k) % n);
 
@@ -379,18 +376,18 @@ static void signal_window(const pjd_radon *r, size_t all, const float *y, float 
 
 /* The filters are real and even. z: filtered in place. */
 static void filter_pair(const pjd_radon *r, const float *one, const float *two, const float *window, float *z,
-                        float *spare, float *rest)
+                        float *spare)
 {
     size_t n = r->fft_size;
 
-    transform_pair(r, one, two, z, spare, rest);
+    transform_pair(r, one, two, z, spare);
     for (size_t k = 0; k < n; k++) {
         float f = r->ramp[k] * window[k <= n / 2 ? k : n - k];
 
         spare[2 * k] *= f;
         spare[2 * k + 1] *= f;
     }
-    pjd_fft_line(r->fft, true, spare, z, rest);
+    pjd_fft_line(r->fft, true, spare, z);
 }
 
 /* The filtered view at every place of the line, linearly interpolated; nothing beyond the detectors. */
@@ -415,12 +412,11 @@ void pjd_radon_filtered(const pjd_radon *r, size_t channels, const float *y, flo
 {
     scratch s = divide(r, channels, work);
     size_t all = channels * r->views, pad = pjd_op_pad(r->fft_size);
-    float *z = s.rest, *spare = z + 2 * pad, *window = spare + 2 * pad, *rest = window + pad;
+    float *z = s.rest, *spare = z + 2 * pad, *window = spare + 2 * pad;
 
-    signal_window(r, all, y, window, z, spare, rest);
+    signal_window(r, all, y, window, z, spare);
     for (size_t ca = 0; ca < all; ca += 2) {
-        filter_pair(r, y + ca * r->detectors, ca + 1 < all ? y + (ca + 1) * r->detectors : NULL, window, z, spare,
-                    rest);
+        filter_pair(r, y + ca * r->detectors, ca + 1 < all ? y + (ca + 1) * r->detectors : NULL, window, z, spare);
         for (size_t k = 0; k < 2 && ca + k < all; k++)
             spread_view(r, &r->view[(ca + k) % r->views], z + k, s.lines + (ca + k) * r->line);
     }
@@ -525,7 +521,7 @@ static pjd_status set_arcs(pjd_radon *r, const double *degrees, pjd_error *err)
 static pjd_status make_ramp(pjd_radon *r, pjd_error *err)
 {
     size_t n = pjd_fft_good_size(2 * r->detectors);
-    float *z, *rest;
+    float *z;
     pjd_status st;
 
     if (n == 0)
@@ -535,18 +531,17 @@ static pjd_status make_ramp(pjd_radon *r, pjd_error *err)
     if (st != PJD_OK)
         return st;
     r->ramp = pjd_alloc(n, sizeof *r->ramp);
-    z = pjd_alloc_zero(4 * n + pjd_fft_line_work(r->fft), sizeof *z);
+    z = pjd_alloc_zero(4 * n, sizeof *z);
     if (!r->ramp || !z) {
         pjd_free(z);
         return pjd_error_nomem(err, "ct", 4 * n * sizeof *z);
     }
-    rest = z + 4 * n;
     for (size_t k = 0; k < n; k++) {
         double d = k <= n / 2 ? (double)k : (double)(n - k);
 
         z[2 * k] = (float)(k == 0 ? 0.25 : fmod(d, 2.0) == 0.0 ? 0.0 : -1.0 / (M_PI * M_PI * d * d));
     }
-    pjd_fft_line(r->fft, false, z, z + 2 * n, rest);
+    pjd_fft_line(r->fft, false, z, z + 2 * n);
     for (size_t k = 0; k < n; k++) {
         double d = k <= n / 2 ? (double)k : (double)(n - k), window = 0.5 + 0.5 * cos(2.0 * M_PI * d / (double)n);
 

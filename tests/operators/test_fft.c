@@ -6,47 +6,63 @@
 /* Relative to the largest coefficient; float32 with a few roundings a stage, twice that for Bluestein. */
 static const double tolerance = 2e-6;
 
+/* The transform of size n against the sum, and back; in place and moved. */
+static void one_size(size_t n)
+{
+    size_t count = n * PJD_FFT_ELEMENT;
+    float *z = floats(count), *x = floats(count), *to = floats(count), *work;
+    double worst = 0.0, largest = 0.0;
+    pjd_fft *f = NULL;
+    pjd_error err = {0};
+    uint64_t before;
+
+    assert_ok(pjd_fft_create(n, &f, &err), &err);
+    work = floats(pjd_fft_work(f));
+    test_random(x, count, n);
+    memcpy(z, x, count * sizeof *x);
+    before = pjd_mem_test_count();
+    pjd_fft_forward(f, z, work);
+    for (size_t lane = 0; lane < PJD_FFT_LANES; lane += 5)
+        for (size_t k = 0; k < n; k++) {
+            double re = 0.0, im = 0.0;
+
+            for (size_t j = 0; j < n; j++) {
+                double a = -2.0 * M_PI * (double)(j * k % n) / (double)n;
+                double xr = x[j * PJD_FFT_ELEMENT + lane], xi = x[j * PJD_FFT_ELEMENT + PJD_FFT_LANES + lane];
+
+                re += xr * cos(a) - xi * sin(a);
+                im += xr * sin(a) + xi * cos(a);
+            }
+            worst = fmax(worst,
+                         hypot(re - z[k * PJD_FFT_ELEMENT + lane], im - z[k * PJD_FFT_ELEMENT + PJD_FFT_LANES + lane]));
+            largest = fmax(largest, hypot(re, im));
+        }
+    assert_at_most(worst, tolerance * largest);
+    memcpy(to, z, count * sizeof *x);
+    pjd_fft_backward(f, z, work);
+    pjd_fft_move(f, true, to, x, work);
+    assert_memory_equal(x, z, count * sizeof *x);
+    assert_true(pjd_mem_test_count() == before);
+    test_random(x, count, n);
+    for (size_t i = 0; i < count; i++)
+        z[i] /= (float)n;
+    assert_at_most(test_relative_l2(z, x, count), tolerance);
+    free(z);
+    free(x);
+    free(to);
+    free(work);
+    pjd_fft_free(f);
+}
+
+/* Every size up to 70; odd radices with others and with each other; primes and products too large for radices. */
 static void test_one_dimension(void **state)
 {
-    for (size_t n = 1; n <= 70; n++) {
-        float *z = floats(n * PJD_FFT_ELEMENT), *x = floats(n * PJD_FFT_ELEMENT), *work;
-        double worst = 0.0, largest = 0.0;
-        pjd_fft *f = NULL;
-        pjd_error err = {0};
-        uint64_t before;
+    static const size_t sizes[] = {8 * 17, 16 * 23, 4 * 61, 8 * 61, 7 * 7 * 5, 3 * 13 * 16, 17 * 19, 17 * 61, 4 * 67};
 
-        assert_ok(pjd_fft_create(n, &f, &err), &err);
-        work = floats(pjd_fft_work(f));
-        test_random(x, n * PJD_FFT_ELEMENT, n);
-        memcpy(z, x, n * PJD_FFT_ELEMENT * sizeof *x);
-        before = pjd_mem_test_count();
-        pjd_fft_forward(f, z, work);
-        for (size_t lane = 0; lane < PJD_FFT_LANES; lane += 5)
-            for (size_t k = 0; k < n; k++) {
-                double re = 0.0, im = 0.0;
-
-                for (size_t j = 0; j < n; j++) {
-                    double a = -2.0 * M_PI * (double)(j * k % n) / (double)n;
-                    double xr = x[j * PJD_FFT_ELEMENT + lane], xi = x[j * PJD_FFT_ELEMENT + PJD_FFT_LANES + lane];
-
-                    re += xr * cos(a) - xi * sin(a);
-                    im += xr * sin(a) + xi * cos(a);
-                }
-                worst = fmax(worst, hypot(re - z[k * PJD_FFT_ELEMENT + lane],
-                                          im - z[k * PJD_FFT_ELEMENT + PJD_FFT_LANES + lane]));
-                largest = fmax(largest, hypot(re, im));
-            }
-        assert_at_most(worst, tolerance * largest);
-        pjd_fft_backward(f, z, work);
-        assert_true(pjd_mem_test_count() == before);
-        for (size_t i = 0; i < n * PJD_FFT_ELEMENT; i++)
-            z[i] /= (float)n;
-        assert_at_most(test_relative_l2(z, x, n * PJD_FFT_ELEMENT), tolerance);
-        free(z);
-        free(x);
-        free(work);
-        pjd_fft_free(f);
-    }
+    for (size_t n = 1; n <= 70; n++)
+        one_size(n);
+    for (size_t i = 0; i < PJD_COUNTOF(sizes); i++)
+        one_size(sizes[i]);
 }
 
 static void test_large_sizes(void **state)
@@ -190,12 +206,13 @@ static void test_cosine(void **state)
 /* Every table gives the bytes of the first, over whole and partial blocks; the twiddles may be any numbers. */
 static void test_tables(void **state)
 {
-    enum { N = 2 * 3 * 4 * 5, E = PJD_FFT_ELEMENT, ROWS = 29, GROUPS = N / 2 / PJD_FFT_LANES + 1, COUNT = 7 };
-    pjd_fft_radices r = {N, 4, {4, 2, 3, 5}, floats(2 * N)};
+    enum { N = 2 * 3 * 4 * 5 * 7, E = PJD_FFT_ELEMENT, ROWS = 29, GROUPS = N / 2 / PJD_FFT_LANES + 1, COUNT = 7 };
+    pjd_fft_radices r = {N, 5, {4, 2, 3, 5, 7}, floats(2 * N), floats(2 * 3 * 3)};
     float *z = floats(N * E), *t = floats(2 * N), *out[2];
     size_t s = GROUPS * ROWS * E;
 
     test_random(r.twiddle, 2 * N, 1);
+    test_random(r.root, 2 * 3 * 3, 5);
     test_random(z, N * E, 2);
     test_random(t, 2 * N, 3);
     for (size_t i = 0; pjd_fft_loops_at(i); i++) {
@@ -221,6 +238,7 @@ static void test_tables(void **state)
     free(z);
     free(t);
     free(r.twiddle);
+    free(r.root);
 }
 
 int main(void)

@@ -198,48 +198,6 @@ static void test_centred_and_orthonormal(void **state)
     }
 }
 
-/* Eight lines at once against the sum itself, for sizes of every factor and for a large prime; and back. */
-static void test_lanes(void **state)
-{
-    static const size_t sizes[] = {1, 2, 3, 4, 5, 7, 8, 12, 15, 16, 23, 46, 61, 64, 67, 90, 134, 230, 256};
-    enum { E = PJD_LANES_ELEMENT };
-
-    for (size_t k = 0; k < PJD_COUNTOF(sizes); k++) {
-        size_t n = sizes[k];
-        pjd_lanes *f;
-        pjd_error err;
-        float *x = floats(n * E), *a = pjd_alloc(2 * n * E, sizeof *a), *b = a + n * E, *work, *y;
-        double worst = 0;
-
-        assert_ok(pjd_lanes_create(n, &f, &err), &err);
-        work = floats(pjd_lanes_work(f));
-        test_random(x, n * E, n);
-        memcpy(a, x, n * E * sizeof *a);
-        y = pjd_lanes_run(f, false, a, b, work);
-        for (size_t i = 0; i < n; i++)
-            for (size_t l = 0; l < PJD_LANES; l++) {
-                double re = 0, im = 0;
-
-                for (size_t j = 0; j < n; j++) {
-                    double t = -2 * M_PI * (double)(i * j % n) / (double)n, u = x[j * E + l],
-                           v = x[j * E + PJD_LANES + l];
-
-                    re += u * cos(t) - v * sin(t);
-                    im += u * sin(t) + v * cos(t);
-                }
-                worst = fmax(worst, hypot(y[i * E + l] - re, y[i * E + PJD_LANES + l] - im));
-            }
-        assert_at_most(worst, 1e-6 * (1 + sqrt((double)n)) * log2((double)n + 2)); /* values near 1, float32 */
-        y = pjd_lanes_run(f, true, y, y == a ? b : a, work);
-        for (size_t i = 0; i < n * E; i++)
-            assert_at_most(fabs(y[i] / (float)n - x[i]), 2e-6);
-        pjd_lanes_free(f);
-        pjd_free(a);
-        free(x);
-        free(work);
-    }
-}
-
 static void test_normal(void **state)
 {
     scan s = scan_make(4, 17, 36, 0.9);
@@ -586,7 +544,6 @@ int main(void)
         cmocka_unit_test(test_threads),
         cmocka_unit_test(test_centred_and_orthonormal),
         cmocka_unit_test(test_normal),
-        cmocka_unit_test(test_lanes),
         cmocka_unit_test(test_against_dense),
         cmocka_unit_test(test_noise_gain),
         cmocka_unit_test(test_refusals),
