@@ -44,6 +44,34 @@ static inline double pjd_blur_filter(double s, double lambda, double floor)
     return s >= floor || lambda >= floor * floor ? s / (s * s + lambda) : 0.0;
 }
 
+/* ---- blur_closed.c: what blur_periodic.c and blur_cosine.c share ---- */
+
+typedef struct pjd_blur_closed {
+    size_t c, h, w;
+    float *singular; /* [c, h, w] */
+    double floor, gain;
+    /* x += V s / (s^2 + lambda) U' (scale y - A x) */
+    void (*correct)(const pjd_operator *op, float *x, const float *y, double scale, double lambda, float *work);
+    pjd_fft2 f; /* periodic */
+    float *transfer;
+    pjd_dct2 d;   /* cosine */
+    float *eigen; /* [h, w] */
+} pjd_blur_closed;
+
+/* An operator with one of these as op->priv; correct, floor, what is in singular and the basis are yet to come. */
+pjd_status pjd_blur_closed_create(const pjd_psf *psf, const pjd_shape *x, const pjd_op_vtbl *table, pjd_operator **out,
+                                  pjd_error *err);
+void pjd_blur_closed_destroy(pjd_operator *op);
+/* From the first channel's singular values: the floor, below which they become 0, and the other channels'. */
+void pjd_blur_closed_floor(pjd_blur_closed *b);
+void pjd_blur_closed_project(const pjd_operator *op, float *x, const float *y, double alpha, float *work);
+void pjd_blur_closed_prox(const pjd_operator *op, float *x, const float *y, double lambda, float *work);
+double pjd_blur_closed_noise_gain(const pjd_operator *op, double sigma2);
+void pjd_blur_closed_guess(const pjd_operator *op, const float *y, float *x, float *work);
+#define PJD_BLUR_CLOSED                                                                                                \
+    .project = pjd_blur_closed_project, .prox = pjd_blur_closed_prox, .noise_gain = pjd_blur_closed_noise_gain,        \
+    .guess = pjd_blur_closed_guess, .destroy = pjd_blur_closed_destroy
+
 pjd_status pjd_blur_periodic(const pjd_psf *psf, const pjd_shape *x, pjd_operator **out, pjd_error *err);
 pjd_status pjd_blur_cosine(const pjd_psf *psf, const pjd_shape *x, pjd_operator **out, pjd_error *err);
 pjd_status pjd_blur_general(const pjd_psf *psf, const pjd_blur_options *opt, const pjd_shape *x, const pjd_shape *y,

@@ -9,12 +9,7 @@
 
 #include "blur.h"
 
-typedef struct cosine {
-    size_t c, h, w;
-    pjd_dct2 d;
-    float *eigen, *singular; /* [h, w], [c, h, w] */
-    double floor, gain;
-} cosine;
+typedef pjd_blur_closed cosine;
 
 static void apply(const pjd_operator *op, const float *x, float *y, float *work)
 {
@@ -53,26 +48,6 @@ static void correct(const pjd_operator *op, float *x, const float *y, double sca
     }
 }
 
-static void project(const pjd_operator *op, float *x, const float *y, double alpha, float *work)
-{
-    correct(op, x, y, sqrt(alpha), 0.0, work);
-}
-
-static void prox(const pjd_operator *op, float *x, const float *y, double lambda, float *work)
-{
-    correct(op, x, y, 1.0, lambda, work);
-}
-
-static double noise_gain(const pjd_operator *op, double sigma2)
-{
-    return ((const cosine *)op->priv)->gain * sigma2;
-}
-
-static void guess(const pjd_operator *op, const float *y, float *x, float *work)
-{
-    memcpy(x, y, op->nx * sizeof *x);
-}
-
 static void to_spectral(const pjd_operator *op, const float *x, float *c, float *work)
 {
     const cosine *p = op->priv;
@@ -103,18 +78,6 @@ static void data(const pjd_operator *op, const float *y, float *d, float *work)
 
 /* ---- creation ---- */
 
-static void destroy(pjd_operator *op)
-{
-    cosine *p = op->priv;
-
-    if (p) {
-        pjd_dct2_free(&p->d);
-        pjd_free(p->eigen);
-        pjd_free(p->singular);
-        pjd_free(p);
-    }
-}
-
 /* cos(pi m / n), m < 2n */
 static double *cosines(size_t n)
 {
@@ -133,13 +96,12 @@ static size_t distance(size_t i, size_t centre)
 static pjd_status make_eigen(cosine *p, const pjd_psf *psf, pjd_error *err)
 {
     size_t plane = p->h * p->w;
-    double *row_cos = cosines(p->h), *col_cos = cosines(p->w), *half = pjd_alloc(psf->w, sizeof *half), top = 0.0;
+    double *row_cos = cosines(p->h), *col_cos = cosines(p->w), *half = pjd_alloc(psf->w, sizeof *half);
     pjd_status st = PJD_OK;
 
     p->eigen = pjd_alloc(plane, sizeof *p->eigen);
-    p->singular = pjd_alloc(p->c * plane, sizeof *p->singular);
-    if (!row_cos || !col_cos || !half || !p->eigen || !p->singular) {
-        st = pjd_error_nomem(err, "deblur", p->c * plane * sizeof *p->singular);
+    if (!row_cos || !col_cos || !half || !p->eigen) {
+        st = pjd_error_nomem(err, "deblur", plane * sizeof *p->eigen);
         goto done;
     }
     for (size_t a = 0; a < p->h; a++) {
@@ -154,15 +116,10 @@ static pjd_status make_eigen(cosine *p, const pjd_psf *psf, pjd_error *err)
             for (size_t j = 0; j < psf->w; j++)
                 e += half[j] * col_cos[b * distance(j, psf->cx) % (2 * p->w)];
             p->eigen[a * p->w + b] = (float)e;
-            top = fabs(e) > top ? fabs(e) : top;
+            p->singular[a * p->w + b] = fabsf((float)e);
         }
     }
-    p->floor = PJD_BLUR_FLOOR * top;
-    for (size_t i = 0; i < p->c * plane; i++) {
-        float s = fabsf(p->eigen[i % plane]);
-
-        p->singular[i] = (double)s >= p->floor ? s : 0.0f;
-    }
+    pjd_blur_closed_floor(p);
 done:
     pjd_free(row_cos);
     pjd_free(col_cos);
@@ -174,38 +131,26 @@ pjd_status pjd_blur_cosine(const pjd_psf *psf, const pjd_shape *x, pjd_operator 
 {
     static const pjd_op_vtbl table = {.apply = apply,
                                       .adjoint = apply, /* symmetric */
-                                      .project = project,
-                                      .prox = prox,
-                                      .noise_gain = noise_gain,
-                                      .guess = guess,
+                                      PJD_BLUR_CLOSED,
                                       .to_spectral = to_spectral,
                                       .from_spectral = from_spectral,
-                                      .data = data,
-                                      .destroy = destroy};
-    pjd_operator *op = NULL;
+                                      .data = data};
+    pjd_operator *op;
     cosine *p;
-    pjd_status st = pjd_op_new("deblur", &table, x, x, true, &op, err);
+    pjd_status st = pjd_blur_closed_create(psf, x, &table, &op, err);
 
     *out = NULL;
     if (st != PJD_OK)
         return st;
-    op->priv = p = pjd_alloc_zero(1, sizeof *p);
-    st = p ? PJD_OK : pjd_error_nomem(err, "deblur", sizeof *p);
-    if (st == PJD_OK) {
-        p->c = x->dim[0];
-        p->h = x->dim[1];
-        p->w = x->dim[2];
-        p->gain = pjd_blur_gain(psf);
-        st = pjd_dct2_create(p->h, p->w, &p->d, err);
-    }
+    p = op->priv;
+    p->correct = correct;
+    st = pjd_dct2_create(p->h, p->w, &p->d, err);
     if (st == PJD_OK)
         st = make_eigen(p, psf, err);
     if (st != PJD_OK) {
         pjd_operator_unref(op);
         return st;
     }
-    op->singular = p->singular;
-    op->spectral_count = op->nx;
     op->work = pjd_op_pad(p->h * p->w) + pjd_dct2_work(&p->d);
     *out = op;
     return PJD_OK;

@@ -9,12 +9,7 @@
 
 #include "blur.h"
 
-typedef struct periodic {
-    size_t c, h, w;
-    pjd_fft2 f;
-    float *transfer, *singular;
-    double floor, gain;
-} periodic;
+typedef pjd_blur_closed periodic;
 
 void pjd_spectrum_multiply(float *s, const float *t, bool conjugate, size_t blocks)
 {
@@ -122,27 +117,6 @@ static void correct(const pjd_operator *op, float *x, const float *y, double sca
     }
 }
 
-static void project(const pjd_operator *op, float *x, const float *y, double alpha, float *work)
-{
-    correct(op, x, y, sqrt(alpha), 0.0, work);
-}
-
-static void prox(const pjd_operator *op, float *x, const float *y, double lambda, float *work)
-{
-    correct(op, x, y, 1.0, lambda, work);
-}
-
-static double noise_gain(const pjd_operator *op, double sigma2)
-{
-    return ((const periodic *)op->priv)->gain * sigma2;
-}
-
-static void guess(const pjd_operator *op, const float *y, float *x, float *work)
-{
-    for (size_t i = 0; i < op->nx; i++)
-        x[i] = y[i];
-}
-
 /* ---- the real basis ---- */
 
 /* Where coordinate (i, j) comes from. */
@@ -241,82 +215,43 @@ static void data(const pjd_operator *op, const float *y, float *d, float *work)
 
 /* ---- creation ---- */
 
-static void destroy(pjd_operator *op)
+static void make_singular(periodic *p)
 {
-    periodic *p = op->priv;
-
-    if (p) {
-        pjd_fft2_free(&p->f);
-        pjd_free(p->transfer);
-        pjd_free(p->singular);
-        pjd_free(p);
-    }
-}
-
-static pjd_status make_singular(periodic *p, pjd_error *err)
-{
-    size_t plane = p->h * p->w;
-    double top = 0.0;
-
-    p->singular = pjd_alloc(p->c * plane, sizeof *p->singular);
-    if (!p->singular)
-        return pjd_error_nomem(err, "deblur", p->c * plane * sizeof *p->singular);
     for (size_t i = 0; i < p->h; i++)
         for (size_t j = 0; j < p->w; j++) {
             place q = find(&p->f, i, j);
             size_t at = q.imaginary ? q.at - PJD_FFT_LANES : q.at;
-            double s = hypot((double)p->transfer[at], (double)p->transfer[at + PJD_FFT_LANES]);
 
-            p->singular[i * p->w + j] = (float)s;
-            top = s > top ? s : top;
+            p->singular[i * p->w + j] = (float)hypot((double)p->transfer[at], (double)p->transfer[at + PJD_FFT_LANES]);
         }
-    p->floor = PJD_BLUR_FLOOR * top;
-    for (size_t i = 0; i < p->c * plane; i++) {
-        float s = p->singular[i % plane];
-
-        p->singular[i] = (double)s >= p->floor ? s : 0.0f;
-    }
-    return PJD_OK;
+    pjd_blur_closed_floor(p);
 }
 
 pjd_status pjd_blur_periodic(const pjd_psf *psf, const pjd_shape *x, pjd_operator **out, pjd_error *err)
 {
     static const pjd_op_vtbl table = {.apply = apply,
                                       .adjoint = adjoint,
-                                      .project = project,
-                                      .prox = prox,
-                                      .noise_gain = noise_gain,
-                                      .guess = guess,
+                                      PJD_BLUR_CLOSED,
                                       .to_spectral = to_spectral,
                                       .from_spectral = from_spectral,
-                                      .data = data,
-                                      .destroy = destroy};
-    pjd_operator *op = NULL;
+                                      .data = data};
+    pjd_operator *op;
     periodic *p;
-    pjd_status st = pjd_op_new("deblur", &table, x, x, true, &op, err);
+    pjd_status st = pjd_blur_closed_create(psf, x, &table, &op, err);
 
     *out = NULL;
     if (st != PJD_OK)
         return st;
-    op->priv = p = pjd_alloc_zero(1, sizeof *p);
-    st = p ? PJD_OK : pjd_error_nomem(err, "deblur", sizeof *p);
-    if (st == PJD_OK) {
-        p->c = x->dim[0];
-        p->h = x->dim[1];
-        p->w = x->dim[2];
-        p->gain = pjd_blur_gain(psf);
-        st = pjd_fft2_create(p->h, p->w, &p->f, err);
-    }
+    p = op->priv;
+    p->correct = correct;
+    st = pjd_fft2_create(p->h, p->w, &p->f, err);
     if (st == PJD_OK)
         st = pjd_blur_transfer(psf, &p->f, psf->cy, psf->cx, &p->transfer, err);
-    if (st == PJD_OK)
-        st = make_singular(p, err);
     if (st != PJD_OK) {
         pjd_operator_unref(op);
         return st;
     }
-    op->singular = p->singular;
-    op->spectral_count = op->nx;
+    make_singular(p);
     op->work = 2 * pjd_fft2_spectrum(&p->f) + pjd_fft2_work(&p->f);
     *out = op;
     return PJD_OK;
