@@ -1,187 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * NumPy's .npy, format versions 1 to 3, read and written by our own code: "\x93NUMPY", two version bytes, a header length
- * (2 or 4 bytes, little-endian), a Python dict literal with exactly descr, fortran_order and shape, then the elements.
- * Files are hostile: every length is compared with what is there before it is used.
- */
+/* NumPy's .npy, read and written by our own code. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/npy.h"
 #include "io/internal.h"
-
-/* What NumPy itself accepts (its max_header_size). */
-enum { MAX_HEADER = 10000 };
-
-typedef struct npy_header {
-    char order;   /* '<', '>', '|' or '=' */
-    char kind;    /* 'f', 'i', 'u' or 'b' */
-    size_t item;  /* bytes of one number */
-    size_t parts; /* numbers of an element: 2 when complex */
-    bool fortran;
-    pjd_shape shape;
-} npy_header;
-
-/* ---- the header's dict literal ---- */
-
-typedef struct cursor {
-    const char *at, *end;
-} cursor;
-
-static void skip_space(cursor *c)
-{
-    while (c->at < c->end && (*c->at == ' ' || *c->at == '\t' || *c->at == '\n' || *c->at == '\r'))
-        c->at++;
-}
-
-/* Take one character after white space. */
-static bool take(cursor *c, char what)
-{
-    skip_space(c);
-    if (c->at == c->end || *c->at != what)
-        return false;
-    c->at++;
-    return true;
-}
-
-/* A quoted text without escapes of at most size - 1 characters. */
-static bool take_text(cursor *c, char *buf, size_t size)
-{
-    size_t n = 0;
-    char quote;
-
-    skip_space(c);
-    if (c->at == c->end || (*c->at != '\'' && *c->at != '"'))
-        return false;
-    for (quote = *c->at++; c->at < c->end && *c->at != quote; c->at++) {
-        if (n + 1 >= size || *c->at == '\\')
-            return false;
-        buf[n++] = *c->at;
-    }
-    buf[n] = '\0';
-    return c->at++ < c->end;
-}
-
-static bool take_word(cursor *c, const char *word)
-{
-    size_t n = strlen(word);
-
-    skip_space(c);
-    if ((size_t)(c->end - c->at) < n || memcmp(c->at, word, n) != 0)
-        return false;
-    c->at += n;
-    return true;
-}
-
-static bool take_size(cursor *c, size_t *value)
-{
-    size_t v = 0;
-    bool any = false;
-
-    skip_space(c);
-    for (; c->at < c->end && *c->at >= '0' && *c->at <= '9'; c->at++) {
-        if (!pjd_mul(v, 10, &v) || !pjd_add(v, (size_t)(*c->at - '0'), &v))
-            return false;
-        any = true;
-    }
-    if (any && c->at < c->end && *c->at == 'L') /* a Python 2 long */
-        c->at++;
-    *value = v;
-    return any;
-}
-
-/* "()", "(3,)", "(3, 4)"; a comma may follow the last. */
-static bool take_shape(cursor *c, pjd_shape *shape)
-{
-    *shape = (pjd_shape){0};
-    if (!take(c, '('))
-        return false;
-    while (!take(c, ')')) {
-        if (shape->rank == PJD_MAX_RANK || !take_size(c, &shape->dim[shape->rank]))
-            return false;
-        shape->rank++;
-        if (take(c, ','))
-            continue;
-        return shape->rank > 1 && take(c, ')'); /* "(3)" is no tuple */
-    }
-    return true;
-}
-
-static bool take_descr(cursor *c, npy_header *h)
-{
-    static const char *const known[] = {"f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "b1"};
-    char text[8];
-
-    if (!take_text(c, text, sizeof text) || strlen(text) < 3 || !strchr("<>|=", text[0]))
-        return false;
-    h->parts = 1;
-    if (!strcmp(text + 1, "c8") || !strcmp(text + 1, "c16")) {
-        h->order = text[0];
-        h->kind = 'f';
-        h->item = text[2] == '8' ? 4 : 8;
-        h->parts = 2;
-        return true;
-    }
-    for (size_t i = 0; i < PJD_COUNTOF(known); i++)
-        if (!strcmp(known[i], text + 1)) {
-            h->order = text[0];
-            h->kind = text[1];
-            h->item = (size_t)(text[2] - '0');
-            return true;
-        }
-    return false;
-}
-
-static pjd_status parse_dict(const char *who, const char *text, size_t size, bool complex, npy_header *h,
-                             pjd_error *err)
-{
-    cursor c = {text, text + size};
-    unsigned seen = 0;
-    char key[16];
-
-    if (!take(&c, '{'))
-        return pjd_error_set(err, PJD_ERR_FORMAT, "%.200s: the .npy header is not a dict", who);
-    while (!take(&c, '}')) {
-        unsigned bit;
-        bool good;
-
-        if (!take_text(&c, key, sizeof key) || !take(&c, ':'))
-            return pjd_error_set(err, PJD_ERR_FORMAT, "%.200s: the .npy header is broken", who);
-        if (!strcmp(key, "descr")) {
-            bit = 1;
-            good = take_descr(&c, h) && (complex || h->parts == 1);
-        } else if (!strcmp(key, "fortran_order")) {
-            bit = 2;
-            h->fortran = take_word(&c, "True");
-            good = h->fortran || take_word(&c, "False");
-        } else if (!strcmp(key, "shape")) {
-            bit = 4;
-            good = take_shape(&c, &h->shape);
-        } else {
-            return pjd_error_set(err, PJD_ERR_FORMAT, "%.200s: unknown key \"%s\" in the .npy header", who, key);
-        }
-        if (!good && bit == 1)
-            return pjd_error_set(err, PJD_ERR_FORMAT,
-                                 "%.200s: expected an array of plain numbers (float, int or bool), found another dtype",
-                                 who);
-        if (!good || (seen & bit))
-            return pjd_error_set(err, PJD_ERR_FORMAT, "%.200s: expected one valid \"%s\" of at most %d dimensions", who,
-                                 key, PJD_MAX_RANK);
-        seen |= bit;
-        if (!take(&c, ',')) {
-            if (!take(&c, '}'))
-                return pjd_error_set(err, PJD_ERR_FORMAT, "%.200s: the .npy header is broken", who);
-            break;
-        }
-    }
-    skip_space(&c);
-    if (seen != 7 || c.at != c.end)
-        return pjd_error_set(err, PJD_ERR_FORMAT,
-                             "%.200s: expected exactly descr, fortran_order and shape in the .npy header", who);
-    return PJD_OK;
-}
 
 /* ---- elements ---- */
 
@@ -209,9 +35,9 @@ static float half_to_float(unsigned h)
     return f;
 }
 
-static float element(const unsigned char *p, const npy_header *h, bool big)
+static float element(const unsigned char *p, const pjd_npy_header *h)
 {
-    uint64_t v = load_bits(p, h->item, big);
+    uint64_t v = load_bits(p, h->item, h->big);
     uint32_t v32 = (uint32_t)v;
     double d;
     float f;
@@ -237,35 +63,25 @@ static float element(const unsigned char *p, const npy_header *h, bool big)
     }
 }
 
-static bool host_is_big(void)
-{
-    const uint16_t probe = 1;
-    unsigned char first;
-
-    memcpy(&first, &probe, 1);
-    return first == 0;
-}
-
 /* Elements in file order to C order. */
-static void convert(const unsigned char *p, const npy_header *h, size_t count, float *out)
+static void convert(const unsigned char *p, const pjd_npy_header *h, float *out)
 {
-    bool big = h->order == '>' || (h->order != '<' && host_is_big());
     size_t index[PJD_MAX_RANK] = {0}, stride[PJD_MAX_RANK] = {0}, at = 0;
 
     if (!h->fortran || h->shape.rank < 2) {
-        if (h->kind == 'f' && h->item == 4 && big == host_is_big())
-            memcpy(out, p, count * h->parts * sizeof *out);
+        if (h->kind == 'f' && h->item == 4 && h->big == pjd_host_is_big())
+            memcpy(out, p, h->bytes);
         else
-            for (size_t i = 0; i < count * h->parts; i++)
-                out[i] = element(p + i * h->item, h, big);
+            for (size_t i = 0; i < h->count * h->parts; i++)
+                out[i] = element(p + i * h->item, h);
         return;
     }
     stride[h->shape.rank - 1] = 1;
     for (size_t k = h->shape.rank - 1; k > 0; k--)
         stride[k - 1] = stride[k] * h->shape.dim[k];
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < h->count; i++) {
         for (size_t k = 0; k < h->parts; k++)
-            out[at * h->parts + k] = element(p + (i * h->parts + k) * h->item, h, big);
+            out[at * h->parts + k] = element(p + (i * h->parts + k) * h->item, h);
         for (size_t k = 0; k < h->shape.rank; k++) {
             at += stride[k];
             if (++index[k] < h->shape.dim[k])
@@ -282,38 +98,24 @@ static void convert(const unsigned char *p, const npy_header *h, size_t count, f
 static pjd_status parse(const char *who, const unsigned char *bytes, size_t size, bool complex, float **data,
                         pjd_shape *shape, size_t *parts, pjd_error *err)
 {
-    npy_header h = {0};
-    size_t start, length, count, need;
+    pjd_npy_header h;
+    const char *why = pjd_npy_header_read(bytes, size, &h);
     char text[128];
-    pjd_status st;
     float *out;
 
     *data = NULL;
     *shape = (pjd_shape){0};
-    if (size < 6 || memcmp(bytes, "\x93NUMPY", 6) != 0)
-        return pjd_error_set(err, PJD_ERR_FORMAT, "%.200s: not a .npy file", who);
-    if (size < 12)
-        return pjd_error_set(err, PJD_ERR_FORMAT, "%.200s: truncated .npy file", who);
-    if (bytes[6] < 1 || bytes[6] > 3)
-        return pjd_error_set(err, PJD_ERR_FORMAT, "%.200s: expected .npy format 1 to 3, found %u", who, bytes[6]);
-    start = bytes[6] == 1 ? 10 : 12;
-    length = (size_t)load_bits(bytes + 8, start - 8, false);
-    if (length > MAX_HEADER)
-        return pjd_error_set(err, PJD_ERR_FORMAT, "%.200s: expected a .npy header of at most %d bytes, found %zu", who,
-                             MAX_HEADER, length);
-    if (length > size - start)
-        return pjd_error_set(err, PJD_ERR_FORMAT, "%.200s: truncated .npy file", who);
-    st = parse_dict(who, (const char *)bytes + start, length, complex, &h, err);
-    if (st != PJD_OK)
-        return st;
-    start += length;
-    if (!pjd_shape_count(&h.shape, &count) || !pjd_mul(count, h.item * h.parts, &need) || need > size - start)
+    if (!why && h.parts > 1 && !complex)
+        why = "complex numbers, where real ones are wanted";
+    if (why)
+        return pjd_error_set(err, PJD_ERR_FORMAT, "%.200s: expected a .npy array, found %s", who, why);
+    if (h.bytes > size - h.start)
         return pjd_error_set(err, PJD_ERR_FORMAT, "%.200s: the shape %s needs more than the %zu bytes that follow", who,
-                             pjd_shape_text(&h.shape, text, sizeof text), size - start);
-    out = pjd_alloc(count, h.parts * sizeof *out);
+                             pjd_shape_text(&h.shape, text, sizeof text), size - h.start);
+    out = pjd_alloc(h.count, h.parts * sizeof *out);
     if (!out)
-        return pjd_io_nomem(err, who, count * h.parts * sizeof *out);
-    convert(bytes + start, &h, count, out);
+        return pjd_io_nomem(err, who, h.count * h.parts * sizeof *out);
+    convert(bytes + h.start, &h, out);
     *data = out;
     *shape = h.shape;
     *parts = h.parts;
@@ -389,7 +191,7 @@ pjd_status pjd_write_floats(int fd, const char *path, const float *data, size_t 
     uint32_t chunk[CHUNK];
     pjd_status st = PJD_OK;
 
-    if (!host_is_big())
+    if (!pjd_host_is_big())
         return pjd_file_write(fd, path, data, count * sizeof *data, err);
     for (size_t i = 0; i < count && st == PJD_OK; i += CHUNK) {
         size_t n = count - i < CHUNK ? count - i : CHUNK;

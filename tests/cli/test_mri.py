@@ -113,7 +113,7 @@ class Mri(Case):
         with open("b.cfl", "wb") as f:
             f.write(b"\0" * 100)
         r(3, "restore", "mri", "-i", "b.cfl", "-o", "x.png", says="other than")
-        r(3, "restore", "mri", "-i", "clean.png", "-o", "x.png", says="not a .npy")
+        r(3, "restore", "mri", "-i", "clean.png", "-o", "x.png", says="expected a .npy array")
         npy_complex("rank4.npy", (1, 4, 8, 8), [1j] * 256)
         r(2, "restore", "mri", "-i", "rank4.npy", "-o", "x.png", says="coils x height x width")
         npy_complex("holes.npy", (4, 8, 8), [complex(k % 3 == 0) for k in range(64)] * 4)

@@ -181,7 +181,7 @@ static void bounds_the_header_length(void **state)
     pjd_error err;
 
     assert_int_equal(pjd_npy_parse("t", buf, sizeof buf, &x, &s, &err), PJD_ERR_FORMAT);
-    assert_non_null(strstr(err.text, "at most 10000"));
+    assert_non_null(strstr(err.text, "10000 bytes"));
     memcpy(buf, "\x93NUMPY\4\0", 8);
     assert_int_equal(pjd_npy_parse("t", buf, sizeof buf, &x, &s, &err), PJD_ERR_FORMAT);
     memcpy(buf, "\x93NUMPX\1\0", 8);
