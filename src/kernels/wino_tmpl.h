@@ -57,50 +57,46 @@ W_INLINE void wino2_out1(const WV m0, const WV m1, const WV m2, const WV m3, WV 
     o[step] = W_ADD(W_SUB(m1, m2), m3);
 }
 
-/* The 36 (16) inputs of n <= WL channels at offset k, transformed to v[xi * stride + k]. */
-W_INLINE void wino4_in_lanes(const float *const *src, size_t k, const bool whole, size_t n, float *v, size_t stride)
+W_INLINE void wino_in1(const size_t m, const WV *d, WV *o, size_t step)
 {
-    WV t[36], r[6];
-
-    for (size_t j = 0; j < 6; j++) {
-        WV d[6];
-
-        for (size_t i = 0; i < 6; i++)
-            d[i] = whole ? W_LOAD(src[6 * i + j] + k) : W_LOADN(src[6 * i + j] + k, n);
-        wino4_in1(d[0], d[1], d[2], d[3], d[4], d[5], t + j, 6);
-    }
-    for (size_t i = 0; i < 6; i++) {
-        const WV *d = t + 6 * i;
-
-        wino4_in1(d[0], d[1], d[2], d[3], d[4], d[5], r, 1);
-        for (size_t j = 0; j < 6; j++) {
-            float *o = v + (6 * i + j) * stride + k;
-
-            if (whole)
-                W_STORE(o, r[j]);
-            else
-                W_STOREN(o, n, r[j]);
-        }
-    }
+    if (m == 4)
+        wino4_in1(d[0], d[1], d[2], d[3], d[4], d[5], o, step);
+    else
+        wino2_in1(d[0], d[1], d[2], d[3], o, step);
 }
 
-W_INLINE void wino2_in_lanes(const float *const *src, size_t k, const bool whole, size_t n, float *v, size_t stride)
+W_INLINE void wino_out1(const size_t m, const WV *d, WV *o, size_t step)
 {
-    WV t[16], r[4];
+    if (m == 4)
+        wino4_out1(d[0], d[1], d[2], d[3], d[4], d[5], o, step);
+    else
+        wino2_out1(d[0], d[1], d[2], d[3], o, step);
+}
 
-    for (size_t j = 0; j < 4; j++) {
-        WV d[4];
+/*
+ * The (m + 2)^2 inputs of n <= WL channels at offset k, transformed to v[xi * stride + k]; of a line, one row of a picture,
+ * m + 2. `whole`: n is WL.
+ */
+W_INLINE void wino_in_lanes(const size_t m, const bool line, const float *const *src, size_t k, const bool whole,
+                            size_t n, float *v, size_t stride)
+{
+    const size_t t = m + 2, rows = line ? 1 : t;
+    WV a[36], r[6];
 
-        for (size_t i = 0; i < 4; i++)
-            d[i] = whole ? W_LOAD(src[4 * i + j] + k) : W_LOADN(src[4 * i + j] + k, n);
-        wino2_in1(d[0], d[1], d[2], d[3], t + j, 4);
+    for (size_t j = 0; j < t; j++) {
+        WV d[6];
+
+        for (size_t i = 0; i < rows; i++)
+            d[i] = whole ? W_LOAD(src[t * i + j] + k) : W_LOADN(src[t * i + j] + k, n);
+        if (line)
+            a[j] = d[0];
+        else
+            wino_in1(m, d, a + j, t);
     }
-    for (size_t i = 0; i < 4; i++) {
-        const WV *d = t + 4 * i;
-
-        wino2_in1(d[0], d[1], d[2], d[3], r, 1);
-        for (size_t j = 0; j < 4; j++) {
-            float *o = v + (4 * i + j) * stride + k;
+    for (size_t i = 0; i < rows; i++) {
+        wino_in1(m, a + t * i, r, 1);
+        for (size_t j = 0; j < t; j++) {
+            float *o = v + (t * i + j) * stride + k;
 
             if (whole)
                 W_STORE(o, r[j]);
@@ -136,126 +132,57 @@ W_INLINE void wino_store(const size_t rows, const size_t m, const WV *y, const p
         }
 }
 
-W_INLINE void wino4_out_lanes(const float *p, size_t stride, size_t k, const bool whole, size_t n,
-                              const pjd_wino_out *o)
+W_INLINE void wino_out_lanes(const size_t m, const bool line, const float *p, size_t stride, size_t k, const bool whole,
+                             size_t n, const pjd_wino_out *o)
 {
-    WV t[24], y[16];
+    const size_t t = m + 2, rows = line ? 1 : t, out = line ? 1 : m;
+    WV a[24], y[16];
 
-    for (size_t j = 0; j < 6; j++) {
+    for (size_t j = 0; j < t; j++) {
         WV d[6];
 
-        for (size_t i = 0; i < 6; i++)
-            d[i] = whole ? W_LOAD(p + (6 * i + j) * stride + k) : W_LOADN(p + (6 * i + j) * stride + k, n);
-        wino4_out1(d[0], d[1], d[2], d[3], d[4], d[5], t + j, 6);
-    }
-    for (size_t i = 0; i < 4; i++) {
-        const WV *d = t + 6 * i;
-
-        wino4_out1(d[0], d[1], d[2], d[3], d[4], d[5], y + 4 * i, 1);
-    }
-    wino_store(4, 4, y, o, k, whole, n);
-}
-
-W_INLINE void wino2_out_lanes(const float *p, size_t stride, size_t k, const bool whole, size_t n,
-                              const pjd_wino_out *o)
-{
-    WV t[8], y[4];
-
-    for (size_t j = 0; j < 4; j++) {
-        WV d[4];
-
-        for (size_t i = 0; i < 4; i++)
-            d[i] = whole ? W_LOAD(p + (4 * i + j) * stride + k) : W_LOADN(p + (4 * i + j) * stride + k, n);
-        wino2_out1(d[0], d[1], d[2], d[3], t + j, 4);
-    }
-    for (size_t i = 0; i < 2; i++)
-        wino2_out1(t[4 * i], t[4 * i + 1], t[4 * i + 2], t[4 * i + 3], y + 2 * i, 1);
-    wino_store(2, 2, y, o, k, whole, n);
-}
-
-/* One row of tiles: F(4, 3). */
-W_INLINE void line4_in_lanes(const float *const *src, size_t k, const bool whole, size_t n, float *v, size_t stride)
-{
-    WV d[6], r[6];
-
-    for (size_t j = 0; j < 6; j++)
-        d[j] = whole ? W_LOAD(src[j] + k) : W_LOADN(src[j] + k, n);
-    wino4_in1(d[0], d[1], d[2], d[3], d[4], d[5], r, 1);
-    for (size_t j = 0; j < 6; j++) {
-        if (whole)
-            W_STORE(v + j * stride + k, r[j]);
+        for (size_t i = 0; i < rows; i++)
+            d[i] = whole ? W_LOAD(p + (t * i + j) * stride + k) : W_LOADN(p + (t * i + j) * stride + k, n);
+        if (line)
+            a[j] = d[0];
         else
-            W_STOREN(v + j * stride + k, n, r[j]);
+            wino_out1(m, d, a + j, t);
     }
+    for (size_t i = 0; i < out; i++)
+        wino_out1(m, a + t * i, y + m * i, 1);
+    wino_store(out, m, y, o, k, whole, n);
 }
 
-W_INLINE void line4_out_lanes(const float *p, size_t stride, size_t k, const bool whole, size_t n,
-                              const pjd_wino_out *o)
-{
-    WV d[6], y[4];
-
-    for (size_t j = 0; j < 6; j++)
-        d[j] = whole ? W_LOAD(p + j * stride + k) : W_LOADN(p + j * stride + k, n);
-    wino4_out1(d[0], d[1], d[2], d[3], d[4], d[5], y, 1);
-    wino_store(1, 4, y, o, k, whole, n);
-}
-
-static void line4_input(size_t c, const float *const *src, float *v, size_t stride)
+/* All channels, those of the last vector alone. */
+W_INLINE void wino_in(const size_t m, const bool line, size_t c, const float *const *src, float *v, size_t stride)
 {
     size_t k = 0;
 
     for (; k + WL <= c; k += WL)
-        line4_in_lanes(src, k, true, WL, v, stride);
+        wino_in_lanes(m, line, src, k, true, WL, v, stride);
     if (k < c)
-        line4_in_lanes(src, k, false, c - k, v, stride);
+        wino_in_lanes(m, line, src, k, false, c - k, v, stride);
 }
 
-static void line4_output(size_t n, const float *p, size_t stride, const pjd_wino_out *o)
+W_INLINE void wino_out(const size_t m, const bool line, size_t n, const float *p, size_t stride, const pjd_wino_out *o)
 {
     size_t k = 0;
 
     for (; k + WL <= n; k += WL)
-        line4_out_lanes(p, stride, k, true, WL, o);
+        wino_out_lanes(m, line, p, stride, k, true, WL, o);
     if (k < n)
-        line4_out_lanes(p, stride, k, false, n - k, o);
+        wino_out_lanes(m, line, p, stride, k, false, n - k, o);
 }
 
-static void wino4_input(size_t c, const float *const *src, float *v, size_t stride)
-{
-    size_t k = 0;
-
-    for (; k + WL <= c; k += WL)
-        wino4_in_lanes(src, k, true, WL, v, stride);
-    if (k < c)
-        wino4_in_lanes(src, k, false, c - k, v, stride);
-}
-
-static void wino2_input(size_t c, const float *const *src, float *v, size_t stride)
-{
-    size_t k = 0;
-
-    for (; k + WL <= c; k += WL)
-        wino2_in_lanes(src, k, true, WL, v, stride);
-    if (k < c)
-        wino2_in_lanes(src, k, false, c - k, v, stride);
-}
-
-static void wino4_output(size_t n, const float *p, size_t stride, const pjd_wino_out *o)
-{
-    size_t k = 0;
-
-    for (; k + WL <= n; k += WL)
-        wino4_out_lanes(p, stride, k, true, WL, o);
-    if (k < n)
-        wino4_out_lanes(p, stride, k, false, n - k, o);
-}
-
-static void wino2_output(size_t n, const float *p, size_t stride, const pjd_wino_out *o)
-{
-    size_t k = 0;
-
-    for (; k + WL <= n; k += WL)
-        wino2_out_lanes(p, stride, k, true, WL, o);
-    if (k < n)
-        wino2_out_lanes(p, stride, k, false, n - k, o);
-}
+#define W_TABLE(name, m, line)                                                                                         \
+    static void name##_input(size_t c, const float *const *src, float *v, size_t stride)                               \
+    {                                                                                                                  \
+        wino_in(m, line, c, src, v, stride);                                                                           \
+    }                                                                                                                  \
+    static void name##_output(size_t n, const float *p, size_t stride, const pjd_wino_out *o)                          \
+    {                                                                                                                  \
+        wino_out(m, line, n, p, stride, o);                                                                            \
+    }
+W_TABLE(wino4, 4, false)
+W_TABLE(wino2, 2, false)
+W_TABLE(line4, 4, true)
