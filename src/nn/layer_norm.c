@@ -104,16 +104,23 @@ static void stats_task(void *ctx, size_t task, int thread)
     }
 }
 
-/* Chunks of channel k of one item, added in order: mean and sum of squared deviations. */
-static void channel_moments(const norm_job *j, size_t item, size_t k, double shift, double *mean, double *m2)
+/* Chunks of one item, added in order into the first. */
+static double *item_sums(const norm_job *j, size_t item)
 {
-    const double *partial = j->partial + item * j->n->chunks * 2 * j->ldc;
-    double sum = 0, squares = 0, n = (double)j->rows;
+    double *sums = j->partial + item * j->n->chunks * 2 * j->ldc;
 
-    for (size_t i = 0; i < j->n->chunks; i++, partial += 2 * j->ldc) {
-        sum += partial[k];
-        squares += partial[j->ldc + k];
+    for (size_t i = 1; i < j->n->chunks; i++) {
+        const double *more = sums + i * 2 * j->ldc;
+
+        for (size_t k = 0; k < 2 * j->ldc; k++)
+            sums[k] += more[k];
     }
+    return sums;
+}
+
+/* Mean and sum of squared deviations of n values from their sums. */
+static void channel_moments(double n, double sum, double squares, double shift, double *mean, double *m2)
+{
     *mean = shift + sum / n;
     *m2 = squares - sum * sum / n;
     if (*m2 < 0) /* rounding; a NaN stays */
@@ -136,13 +143,13 @@ static void finish_item(const norm_job *j, size_t item)
     const float *mod = m->segs ? m->seg[0].p + item * 2 * j->c : NULL;
     float *mean = j->mean + item * 3 * j->ldc, *scale = mean + j->ldc, *offset = scale + j->ldc;
     size_t per = j->c / j->s->rec.groups;
-    double n = (double)j->rows, cm[2];
+    double n = (double)j->rows, cm[2], *sums = item_sums(j, item);
 
     for (size_t g = 0; g < j->s->rec.groups; g++) {
         double gm = 0, m2 = 0, between = 0, rstd;
 
         for (size_t k = g * per; k < (g + 1) * per; k++) {
-            channel_moments(j, item, k, first_value(j, item, k), &cm[0], &cm[1]);
+            channel_moments(n, sums[k], sums[j->ldc + k], first_value(j, item, k), &cm[0], &cm[1]);
             /* running mean and squared deviation over channels (Chan et al. 1983, equal weights) */
             double seen = (double)(k - g * per), d = cm[0] - gm;
 
