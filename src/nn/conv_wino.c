@@ -16,7 +16,7 @@
 #define SHARED_WEIGHTS ((size_t)12 << 20) /* weights up to this stay in the shared cache between blocks */
 #define ROUND_BYTES ((size_t)10 << 20)    /* of transformed inputs of one staged round */
 #define STAGED_RUN 4                      /* tiles of a staged task's inputs */
-#define STAGED_TILES 60                   /* tiles of products a staged task holds */
+#define STAGED_TILES 72                   /* tiles of products a staged task holds */
 
 typedef struct wino_priv {
     nn_conv_head head;
@@ -89,6 +89,14 @@ static double cost2(const nn_conv_case *c)
     return 1.1 * wino_cost(c, 2);
 }
 
+/* n in the fewest equal parts of at most `most`, whole rows of mr tiles: a short one would want all weights for little. */
+static size_t part(size_t n, size_t most, size_t mr)
+{
+    size_t parts = (n + most - 1) / most, each = ((n + parts - 1) / parts + mr - 1) / mr * mr;
+
+    return each < n ? each : n;
+}
+
 /* Everything but the weights. */
 static bool layout(const nn_conv_case *c, size_t m, wino_priv *w)
 {
@@ -109,10 +117,10 @@ static bool layout(const nn_conv_case *c, size_t m, wino_priv *w)
     w->staged = w->points * c->in.c * c->out.c * sizeof(float) > SHARED_WEIGHTS ||
                 (all + w->block - 1) / w->block < 2 * (size_t)c->opt.threads;
     if (w->staged) {
-        w->round = ROUND_BYTES / (w->points * c->in.c * sizeof(float));
-        w->round = w->round < STAGED_TILES ? STAGED_TILES : w->round / STAGED_TILES * STAGED_TILES;
-        w->round = w->round > all ? all : w->round;
-        w->block = w->round < STAGED_TILES ? w->round : STAGED_TILES;
+        size_t most = ROUND_BYTES / (w->points * c->in.c * sizeof(float));
+
+        w->round = part(all, most < STAGED_TILES ? STAGED_TILES : most, mr);
+        w->block = part(w->round, STAGED_TILES, mr);
     }
     /* one line more, so that the points of a channel do not fall on one set of the cache */
     w->v_stride = (w->staged ? w->round : w->block) * c->in.c;
