@@ -77,9 +77,11 @@ typedef struct norm_job {
     float *sums;         /* [threads][2][ldc] */
 } norm_job;
 
-static void stats_task(void *ctx, size_t task, int thread)
+/* From the end: what the layer before wrote last is still in the shared cache, and the next layer begins at the beginning. */
+static void stats_task(void *ctx, size_t count, int thread)
 {
     const norm_job *j = ctx;
+    size_t task = j->p->batch * j->n->chunks - 1 - count;
     size_t item = task / j->n->chunks, from = task % j->n->chunks * j->n->chunk, to = from + j->n->chunk, at = 0;
     double *partial = j->partial + task * 2 * j->ldc;
     float *sum = j->sums + (size_t)thread * 2 * j->ldc, *squares = sum + j->ldc;
