@@ -3,9 +3,10 @@
  * Times the network engine on two networks with random weights: the layers of the FFHQ-256 guided-diffusion U-Net (128
  * channels, 1 block a level, mult 1,1,2,2,4,4, attention at 16 pixels) and of the photo prior (32, 64, 128 channels).
  *
- *   nn_bench ffhq|photo [-s HxW] [-t THREADS,...] [-r RUNS] [-b auto|c|onednn] [-k TABLE] [-e] [-d] [-p] [-n BATCH]
+ *   nn_bench ffhq|photo [-s HxW] [-t THREADS,...] [-r RUNS] [-b auto|c|onednn] [-k TABLE] [-w WAY] [-e] [-d] [-p] [-n BATCH]
  *
- * -k: this table of kernels (c, avx2, avx512) instead of the best; -e: exact precision; -d: compare with it; -p: smallest
+ * -k: this table of kernels (c, avx2, avx512) instead of the best; -w: this way of convolution (direct, wino2, wino4, wino5)
+ * wherever it can; -e: exact precision; -d: compare with it; -p: smallest
  * time per layer, longest first. Prints the smallest and the median time of RUNS runs.
  */
 #include <math.h>
@@ -249,13 +250,13 @@ typedef struct settings {
     pjd_backend backend;
     pjd_precision precision;
     bool profile, compare;
-    const char *table;
+    const char *table, *way;
 } settings;
 
 static int measure(const settings *s, int threads)
 {
     pjd_nn_options opt = {.threads = threads, .backend = s->backend, .precision = s->precision};
-    nn_how how = {.kernels = s->table ? pjd_kernels_named(s->table) : NULL};
+    nn_how how = {.kernels = s->table ? pjd_kernels_named(s->table) : NULL, .way = s->way};
     pjd_nn_builder *b;
     pjd_nn_plan *p;
     pjd_error err;
@@ -327,7 +328,7 @@ int main(int argc, char **argv)
 
     if (argc < 2 || (strcmp(argv[1], "ffhq") != 0 && strcmp(argv[1], "photo") != 0)) {
         fprintf(stderr, "usage: nn_bench ffhq|photo [-s HxW] [-t THREADS,...] [-r RUNS] "
-                        "[-b auto|c|onednn] [-k TABLE] [-e] [-d] [-p] [-n BATCH]\n");
+                        "[-b auto|c|onednn] [-k TABLE] [-w WAY] [-e] [-d] [-p] [-n BATCH]\n");
         return 2;
     }
     s.net = argv[1];
@@ -355,6 +356,9 @@ int main(int argc, char **argv)
             i++;
         } else if (strcmp(argv[i], "-k") == 0) {
             s.table = value;
+            i++;
+        } else if (strcmp(argv[i], "-w") == 0) {
+            s.way = value;
             i++;
         } else if (strcmp(argv[i], "-b") == 0) {
             s.backend = *value == 'c' ? PJD_BACKEND_C : *value == 'o' ? PJD_BACKEND_ONEDNN : PJD_BACKEND_AUTO;

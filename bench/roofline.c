@@ -246,6 +246,7 @@ TIMED_INPUT(wino2_input)
 TIMED_INPUT(line4_input)
 TIMED_OUTPUT(wino4_output)
 TIMED_OUTPUT(wino2_output)
+TIMED_OUTPUT(wino5_output)
 TIMED_OUTPUT(line4_output)
 /* clang-format on */
 
@@ -260,6 +261,7 @@ static pjd_kernels timed_table(const pjd_kernels *k)
     t.wino2_input = timed_wino2_input;
     t.wino4_output = timed_wino4_output;
     t.wino2_output = timed_wino2_output;
+    t.wino5_output = timed_wino5_output;
     t.line4_input = timed_line4_input;
     t.line4_output = timed_line4_output;
     return t;
@@ -420,12 +422,15 @@ static cost cost_of(const nn_step *s)
         c.done = c.direct = 2.0 * places * taps * in * out;
         c.memory += 4.0 * taps * in * out;
         if (is_winograd(s)) {
-            side = way_of(s)[4] == '4' ? 4 : 2;
+            bool doubled = way_of(s)[4] == '5'; /* four phases of half the size, 6 inputs for 5 outputs */
+
+            side = doubled ? 5 : way_of(s)[4] == '2' ? 2 : 4;
             high = r->kh == 1 ? 1 : side;
-            points = (side + 2) * (r->kh == 1 ? 1 : side + 2);
-            tiles = ceil((double)s->out.s.h / high) * ceil((double)s->out.s.w / side);
+            points = doubled ? 36 : (side + 2) * (r->kh == 1 ? 1 : side + 2);
+            tiles = doubled ? 4 * ceil((double)s->in[NN_X].s.h / 5) * ceil((double)s->in[NN_X].s.w / 5)
+                            : ceil((double)s->out.s.h / high) * ceil((double)s->out.s.w / side);
             c.done = 2.0 * tiles * points * in * out;
-            c.memory += 4.0 * (points - taps) * in * out;
+            c.memory += 4.0 * ((doubled ? 4 : 1) * points - taps) * in * out;
             c.input = 8.0 * tiles * points * in;
             c.output = 4.0 * tiles * (points + side * high) * out +
                        (s->in[NN_RESIDUAL].segs ? 4.0 * places * out : 0.0);
@@ -484,8 +489,8 @@ static void profile(const network *n, int runs, pjd_error *err)
 
 /* ---- every way ---- */
 
-enum { WAYS = 5 };
-static const char *const ways[WAYS] = {NULL, "direct", "wino2", "wino4", "line4"};
+enum { WAYS = 6 };
+static const char *const ways[WAYS] = {NULL, "direct", "wino2", "wino4", "wino5", "line4"};
 
 typedef struct tried {
     char name[80], way[WAYS][16];

@@ -62,6 +62,8 @@ typedef struct pjd_kernels {
     void (*wino4_output)(size_t n, const float *p, size_t stride, const pjd_wino_out *o);
     void (*wino2_input)(size_t c, const float *const *src, float *v, size_t stride);
     void (*wino2_output)(size_t n, const float *p, size_t stride, const pjd_wino_out *o);
+    /* F(5 x 5, 2 x 2), whose inputs are those of m = 4. */
+    void (*wino5_output)(size_t n, const float *p, size_t stride, const pjd_wino_out *o);
     /* The same in one dimension, F(4, 3): 6 inputs src[], a row of 4 outputs. */
     void (*line4_input)(size_t c, const float *const *src, float *v, size_t stride);
     void (*line4_output)(size_t n, const float *p, size_t stride, const pjd_wino_out *o);
@@ -91,6 +93,12 @@ void pjd_pack_weight(size_t nr, size_t n, size_t c, size_t taps, const float *w,
 /* w [n, c, 3, 3] transformed for F(m x m, 3 x 3): panels of nr columns one after the other (panel p starts at
    p nr c (m + 2)^2), each with the rows (xi, channel). */
 void pjd_wino_weight(size_t m, size_t nr, size_t n, size_t c, const float *w, float *packed);
+/*
+ * w [n, c, 3, 3] over a picture whose pixels are doubled in both directions, as four convolutions of 2 x 2 taps over the
+ * picture itself: for the outputs in rows and columns that are odd as bits 1 and 0 of phase say, transformed for F(5 x 5,
+ * 2 x 2), as pjd_wino_weight(4, ...) packs them. Even: the taps (w0, w1 + w2) from one pixel before; odd: (w0 + w1, w2).
+ */
+void pjd_wino_up_weight(unsigned phase, size_t nr, size_t n, size_t c, const float *w, float *packed);
 /* w [n, c, 3] transformed for F(4, 3): likewise, 6 points. */
 void pjd_wino_line_weight(size_t nr, size_t n, size_t c, const float *w, float *packed);
 /* The m + 2 rows of the transform of weights: the points 0, p, -p, q, -q, infinity of m = 4, 0, 1, -1, infinity of m = 2. */

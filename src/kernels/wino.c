@@ -41,10 +41,25 @@ void pjd_wino_rows(size_t m, double rows[6][3])
         rows2(rows);
 }
 
+/* Two taps, from three as the outputs at even or odd places see them: the rows point^j of two, times that matrix. */
+static void rows5(bool odd, double g[6][3])
+{
+    double three[6][3];
+
+    rows4(three);
+    for (size_t i = 0; i < 6; i++) {
+        double first = i < 5 ? three[i][0] : 0, second = i < 5 ? three[i][1] : 1;
+
+        g[i][0] = first;
+        g[i][1] = odd ? first : second;
+        g[i][2] = second;
+    }
+}
+
 #define LANES 16
 
-/* LANES kernels at once: w[tap][lane] to u[point][lane]. */
-static void transform(size_t side, double g[6][3], double w[9][LANES], double u[36][LANES])
+/* LANES kernels at once: w[tap][lane] to u[point][lane]; g along columns, h along rows. */
+static void transform(size_t side, double g[6][3], double h[6][3], double w[9][LANES], double u[36][LANES])
 {
     double t[6][3][LANES];
 
@@ -55,37 +70,51 @@ static void transform(size_t side, double g[6][3], double w[9][LANES], double u[
     for (size_t i = 0; i < side; i++)
         for (size_t j = 0; j < side; j++)
             for (size_t l = 0; l < LANES; l++)
-                u[i * side + j][l] = t[i][0][l] * g[j][0] + t[i][1][l] * g[j][1] + t[i][2][l] * g[j][2];
+                u[i * side + j][l] = t[i][0][l] * h[j][0] + t[i][1][l] * h[j][1] + t[i][2][l] * h[j][2];
 }
 
 /* Columns j0 .. j0 + LANES - 1 of a panel (of `cols` real ones), channel k. */
-static void some_columns(size_t side, double g[6][3], size_t c, size_t k, size_t j0, size_t cols, size_t width,
-                         const float *w, float *panel)
+static void some_columns(size_t side, double g[6][3], double h[6][3], size_t c, size_t k, size_t j0, size_t cols,
+                         size_t width, const float *w, float *panel)
 {
     double in[9][LANES] = {{0}}, u[36][LANES];
 
     for (size_t l = 0; l < LANES && j0 + l < cols; l++)
         for (size_t i = 0; i < 9; i++)
             in[i][l] = (double)w[((j0 + l) * c + k) * 9 + i];
-    transform(side, g, in, u);
+    transform(side, g, h, in, u);
     for (size_t x = 0; x < side * side; x++)
         for (size_t l = 0; l < LANES; l++)
             panel[(x * c + k) * width + j0 + l] = (float)u[x][l];
 }
 
-void pjd_wino_weight(size_t m, size_t nr, size_t n, size_t c, const float *w, float *packed)
+static void pack(size_t side, double g[6][3], double h[6][3], size_t nr, size_t n, size_t c, const float *w,
+                 float *packed)
 {
-    size_t side = m + 2;
-    double g[6][3];
-
-    pjd_wino_rows(m, g);
     for (size_t n0 = 0; n0 < n; n0 += nr) {
         size_t cols = n - n0 < nr ? n - n0 : nr, width = pjd_panel_width(nr, cols);
 
         for (size_t k = 0; k < c; k++)
             for (size_t j = 0; j < width; j += LANES)
-                some_columns(side, g, c, k, j, cols, width, w + n0 * c * 9, packed + n0 * c * side * side);
+                some_columns(side, g, h, c, k, j, cols, width, w + n0 * c * 9, packed + n0 * c * side * side);
     }
+}
+
+void pjd_wino_weight(size_t m, size_t nr, size_t n, size_t c, const float *w, float *packed)
+{
+    double g[6][3];
+
+    pjd_wino_rows(m, g);
+    pack(m + 2, g, g, nr, n, c, w, packed);
+}
+
+void pjd_wino_up_weight(unsigned phase, size_t nr, size_t n, size_t c, const float *w, float *packed)
+{
+    double g[6][3], h[6][3];
+
+    rows5(phase & 2, g);
+    rows5(phase & 1, h);
+    pack(6, g, h, nr, n, c, w, packed);
 }
 
 void pjd_wino_line_weight(size_t nr, size_t n, size_t c, const float *w, float *packed)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Winograd's minimal filtering F(m x m, 3 x 3), transforms of inputs and outputs, m = 4 and 2 (Lavin & Gray 2016). Included
+ * Winograd's minimal filtering F(m x m, 3 x 3), transforms of inputs and outputs, m = 4 and 2 (Lavin & Gray 2016), and F(5 x 5,
+ * 2 x 2), m = 5, which has the points of m = 4 and so its transform of inputs. Included
  * by each table's file after it defines a vector: WV (type), WL (lanes), W_LOAD(p), W_STORE(p, v), W_LOADN(p, n),
  * W_STOREN(p, n, v) (first n lanes), W_SET(x), W_ADD, W_SUB, W_MUL(a, b), W_FMA(a, b, c) = a b + c, W_ACT(act, v).
  *
@@ -43,6 +44,16 @@ W_INLINE void wino4_out1(const WV m0, const WV m1, const WV m2, const WV m3, con
     o[3 * step] = W_ADD(W_FMA(b3, s, W_MUL(a3, q)), m5);
 }
 
+/* Of two taps there are 5. */
+W_INLINE void wino5_out1(const WV m0, const WV m1, const WV m2, const WV m3, const WV m4, const WV m5, WV *o,
+                         size_t step)
+{
+    const WV a4 = W_SET(W_A * W_A * W_A * W_A), b4 = W_SET(W_B * W_B * W_B * W_B);
+
+    wino4_out1(m0, m1, m2, m3, m4, W_SET(0.0f), o, step);
+    o[4 * step] = W_ADD(W_FMA(b4, W_ADD(m3, m4), W_MUL(a4, W_ADD(m1, m2))), m5);
+}
+
 W_INLINE void wino2_in1(const WV d0, const WV d1, const WV d2, const WV d3, WV *o, size_t step)
 {
     o[0] = W_SUB(d0, d2);
@@ -67,7 +78,9 @@ W_INLINE void wino_in1(const size_t m, const WV *d, WV *o, size_t step)
 
 W_INLINE void wino_out1(const size_t m, const WV *d, WV *o, size_t step)
 {
-    if (m == 4)
+    if (m == 5)
+        wino5_out1(d[0], d[1], d[2], d[3], d[4], d[5], o, step);
+    else if (m == 4)
         wino4_out1(d[0], d[1], d[2], d[3], d[4], d[5], o, step);
     else
         wino2_out1(d[0], d[1], d[2], d[3], o, step);
@@ -135,8 +148,8 @@ W_INLINE void wino_store(const size_t rows, const size_t m, const WV *y, const p
 W_INLINE void wino_out_lanes(const size_t m, const bool line, const float *p, size_t stride, size_t k, const bool whole,
                              size_t n, const pjd_wino_out *o)
 {
-    const size_t t = m + 2, rows = line ? 1 : t, out = line ? 1 : m;
-    WV a[24], y[16];
+    const size_t t = m == 2 ? 4 : 6, rows = line ? 1 : t, out = line ? 1 : m;
+    WV a[30], y[25];
 
     for (size_t j = 0; j < t; j++) {
         WV d[6];
@@ -186,3 +199,7 @@ W_INLINE void wino_out(const size_t m, const bool line, size_t n, const float *p
 W_TABLE(wino4, 4, false)
 W_TABLE(wino2, 2, false)
 W_TABLE(line4, 4, true)
+static void wino5_output(size_t n, const float *p, size_t stride, const pjd_wino_out *o)
+{
+    wino_out(5, false, n, p, stride, o);
+}

@@ -34,7 +34,7 @@ typedef struct nn_conv_head {
     const nn_conv_way *way;
 } nn_conv_head;
 
-extern const nn_conv_way pjd_nn_conv_direct, pjd_nn_conv_wino2, pjd_nn_conv_wino4, pjd_nn_conv_line4;
+extern const nn_conv_way pjd_nn_conv_direct, pjd_nn_conv_wino2, pjd_nn_conv_wino4, pjd_nn_conv_wino5, pjd_nn_conv_line4;
 #ifdef PJD_HAVE_ONEDNN
 extern const nn_conv_way pjd_nn_conv_dnnl;
 #endif

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * 3x3 convolution of stride 1 by Winograd's F(4x4, 3x3) or F(2x2, 3x3): 4 or 2.25 times fewer products than the direct sum.
- * 1x3, of one-dimensional networks, by F(4, 3): 2 times fewer; its tiles are one row high.
+ * 1x3, of one-dimensional networks, by F(4, 3): 2 times fewer; its tiles are one row high. 3x3 over a picture doubled by
+ * repetition by four convolutions of 2x2 taps over the picture itself, one for each phase of the output (row and column even
+ * or odd), by F(5x5, 2x2): 6.25 times fewer; m is 5.
  *
  * Two schedules give the same bytes. "Fused": a task transforms a block of tiles, multiplies and transforms back while the
  * block is in its core's cache; the weights pass once a block. "Staged": for layers whose weights are too large for that,
@@ -20,12 +22,18 @@
 
 typedef struct wino_priv {
     nn_conv_head head;
-    size_t m;      /* outputs a side of a tile */
-    size_t rows;   /* of outputs: m, or 1 */
-    size_t high;   /* of inputs: m + 2, or 1 */
-    size_t points; /* high (m + 2) */
+    size_t m;         /* outputs a side of a tile */
+    size_t rows;      /* of outputs: m, or 1 */
+    size_t side;      /* inputs a side of a tile */
+    size_t high;      /* of inputs: side, or 1 */
+    size_t points;    /* high side */
+    size_t phases;    /* 1, or 4 */
+    size_t kh, kw;    /* taps of a phase */
+    unsigned up;      /* its reading halves positions */
+    size_t per_phase; /* floats of a phase's weights */
     float *weight, *bias, *zeros;
-    size_t tiles_x, tiles; /* of an item */
+    size_t tiles_x, tiles; /* of an item and phase */
+    size_t all;            /* of a phase */
     bool staged;
     size_t block; /* tiles of a task's products */
     size_t round; /* tiles of a staged round (of all items) */
@@ -57,11 +65,29 @@ static bool is_line(const nn_conv_case *c)
     return c->r->kh == 1;
 }
 
+static size_t side_of(size_t m)
+{
+    return m == 5 ? 6 : m + 2;
+}
+
+/* Outputs of one phase. */
+static const nn_shape *phase_of(const nn_conv_case *c, size_t m)
+{
+    return m == 5 ? &c->in : &c->out;
+}
+
 static size_t tiles_of(const nn_conv_case *c, size_t m)
 {
     size_t rows = is_line(c) ? 1 : m;
+    const nn_shape *s = phase_of(c, m);
 
-    return ((c->out.h + rows - 1) / rows) * ((c->out.w + m - 1) / m);
+    return ((s->h + rows - 1) / rows) * ((s->w + m - 1) / m);
+}
+
+static bool fits_up(const nn_conv_case *c)
+{
+    return c->r->up && c->r->pad_top == 1 && c->r->pad_left == 1 && c->out.h == 2 * c->in.h &&
+           c->out.w == 2 * c->in.w && fits(c) && 36 * c->in.c * c->out.c * sizeof(float) <= SHARED_WEIGHTS;
 }
 
 /*
@@ -72,7 +98,7 @@ static size_t tiles_of(const nn_conv_case *c, size_t m)
  */
 static double wino_cost(const nn_conv_case *c, size_t m)
 {
-    double t = (double)tiles_of(c, m), points = (double)((is_line(c) ? 1 : m + 2) * (m + 2));
+    double t = (double)tiles_of(c, m), points = (double)((is_line(c) ? 1 : side_of(m)) * side_of(m) * (m == 5 ? 4 : 1));
     double n = (double)((c->out.c + 15) / 16 * 16), k = (double)c->in.c;
     double passage = is_line(c) ? 10.0 : c->opt.precision == PJD_PRECISION_FAST ? 4.0 : 30.0;
 
@@ -87,6 +113,11 @@ static double cost4(const nn_conv_case *c)
 static double cost2(const nn_conv_case *c)
 {
     return 1.1 * wino_cost(c, 2);
+}
+
+static double cost5(const nn_conv_case *c)
+{
+    return 1.2 * wino_cost(c, 5);
 }
 
 /* n in the fewest equal parts of at most `most`, whole rows of mr tiles: a short one would want all weights for little. */
@@ -105,17 +136,24 @@ static bool layout(const nn_conv_case *c, size_t m, wino_priv *w)
 
     w->m = m;
     w->rows = is_line(c) ? 1 : m;
-    w->high = is_line(c) ? 1 : m + 2;
-    w->points = w->high * (m + 2);
-    w->tiles_x = (c->out.w + m - 1) / m;
+    w->side = side_of(m);
+    w->high = is_line(c) ? 1 : w->side;
+    w->points = w->high * w->side;
+    w->phases = m == 5 ? 4 : 1;
+    w->kh = m == 5 ? 2 : c->r->kh;
+    w->kw = m == 5 ? 2 : c->r->kw;
+    w->up = m == 5 ? 0 : (unsigned)c->r->up;
+    w->tiles_x = (phase_of(c, m)->w + m - 1) / m;
     w->tiles = tiles_of(c, m);
     w->panels = (c->out.c + nr - 1) / nr;
-    if (!pjd_mul(w->points * (c->in.c + width), sizeof(float), &per) || !pjd_mul(c->batch, w->tiles, &all))
+    if (!pjd_mul(w->points * (c->in.c + width), sizeof(float), &per) || !pjd_mul(c->batch, w->tiles, &all) ||
+        !pjd_pack_size(c->out.c, c->in.c * w->points, &w->per_phase))
         return false;
+    w->all = all;
     w->block = CORE_BYTES / per / mr * mr;
     w->block = w->block < 2 * mr ? 2 * mr : w->block > 16 * mr ? 16 * mr : w->block;
-    w->staged = w->points * c->in.c * c->out.c * sizeof(float) > SHARED_WEIGHTS ||
-                (all + w->block - 1) / w->block < 2 * (size_t)c->opt.threads;
+    w->staged = m != 5 && (w->points * c->in.c * c->out.c * sizeof(float) > SHARED_WEIGHTS ||
+                           (all + w->block - 1) / w->block < 2 * (size_t)c->opt.threads);
     if (w->staged) {
         size_t most = ROUND_BYTES / (w->points * c->in.c * sizeof(float));
 
@@ -153,12 +191,18 @@ static size_t scratch2(const nn_conv_case *c)
     return scratch(c, 2);
 }
 
+static size_t scratch5(const nn_conv_case *c)
+{
+    return scratch(c, 5);
+}
+
 static size_t weights(const nn_conv_case *c, size_t m)
 {
-    size_t n;
+    size_t side = side_of(m), n;
 
-    return pjd_pack_size(c->out.c, c->in.c * (is_line(c) ? 1 : m + 2) * (m + 2), &n) ? (n + c->out.c) * sizeof(float)
-                                                                                     : 0;
+    return pjd_pack_size(c->out.c, c->in.c * (is_line(c) ? 1 : side) * side * (m == 5 ? 4 : 1), &n)
+               ? (n + c->out.c) * sizeof(float)
+               : 0;
 }
 
 static size_t weights4(const nn_conv_case *c)
@@ -171,22 +215,32 @@ static size_t weights2(const nn_conv_case *c)
     return weights(c, 2);
 }
 
+static size_t weights5(const nn_conv_case *c)
+{
+    return weights(c, 5);
+}
+
 typedef struct pack_job {
     const nn_conv_case *c;
     const wino_priv *w;
 } pack_job;
 
-static void pack_task(void *ctx, size_t panel, int thread)
+/* Task: one panel of one phase. */
+static void pack_task(void *ctx, size_t task, int thread)
 {
     const pack_job *j = ctx;
-    size_t nr = j->c->kernels->nr, n0 = panel * nr, n = j->c->out.c - n0 < nr ? j->c->out.c - n0 : nr, ic = j->c->in.c;
+    size_t nr = j->c->kernels->nr, n0 = task % j->w->panels * nr, phase = task / j->w->panels, ic = j->c->in.c;
+    size_t n = j->c->out.c - n0 < nr ? j->c->out.c - n0 : nr;
+    const float *from = j->c->r->weight + n0 * ic * (j->w->rows == 1 ? 3 : 9);
+    float *to = j->w->weight + phase * j->w->per_phase + n0 * ic * j->w->points;
 
     (void)thread;
     if (j->w->rows == 1)
-        j->c->kernels->line_weight(nr, n, ic, j->c->r->weight + n0 * ic * 3, j->w->weight + n0 * ic * j->w->points);
+        j->c->kernels->line_weight(nr, n, ic, from, to);
+    else if (j->w->phases > 1)
+        pjd_wino_up_weight((unsigned)phase, nr, n, ic, from, to);
     else
-        j->c->kernels->wino_weight(j->w->m, nr, n, ic, j->c->r->weight + n0 * ic * 9,
-                                   j->w->weight + n0 * ic * j->w->points);
+        j->c->kernels->wino_weight(j->w->m, nr, n, ic, from, to);
 }
 
 static pjd_status prepare(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, const nn_conv_way *way, size_t m,
@@ -199,7 +253,7 @@ static pjd_status prepare(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, con
     if (!w)
         return pjd_error_nomem(err, "conv", sizeof *w);
     w->head.way = way;
-    if (!layout(c, m, w) || !pjd_pack_size(c->out.c, c->in.c * w->points, &floats))
+    if (!layout(c, m, w) || !pjd_mul(w->per_phase, w->phases, &floats))
         return pjd_error_set(err, PJD_ERR_SHAPE, "conv: weights are too large");
     w->zeros = pjd_alloc_zero(c->in.c, sizeof *w->zeros);
     w->weight = pjd_nn_weights(p, floats);
@@ -207,7 +261,7 @@ static pjd_status prepare(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, con
         w->bias = pjd_nn_weights(p, c->out.c);
     if (!w->zeros || !w->weight || (c->r->bias && !w->bias))
         return pjd_error_nomem(err, "conv", floats * sizeof(float));
-    pjd_nn_parallel(p, pjd_nn_threads_for(p, (double)floats), w->panels, pack_task, &(pack_job){c, w});
+    pjd_nn_parallel(p, pjd_nn_threads_for(p, (double)floats), w->panels * w->phases, pack_task, &(pack_job){c, w});
     if (c->r->bias)
         memcpy(w->bias, c->r->bias, c->out.c * sizeof *w->bias);
     return PJD_OK;
@@ -226,6 +280,11 @@ static pjd_status prepare_line(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c
 static pjd_status prepare2(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, pjd_error *err)
 {
     return prepare(p, s, c, &pjd_nn_conv_wino2, 2, err);
+}
+
+static pjd_status prepare5(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, pjd_error *err)
+{
+    return prepare(p, s, c, &pjd_nn_conv_wino5, 5, err);
 }
 
 static void clear(nn_step *s)
@@ -247,16 +306,43 @@ typedef struct wino_job {
     size_t blocks;       /* of the staged round */
 } wino_job;
 
-/* Position of a tile (counted over all items) in the output. */
+/* Position of a tile (counted over all phases and items) among the outputs of its phase. */
 typedef struct tile_at {
-    size_t item, y, x;
+    size_t phase, item, y, x;
 } tile_at;
 
 static tile_at place(const wino_priv *w, size_t tile)
 {
-    size_t item = tile / w->tiles, q = tile - item * w->tiles, row = q / w->tiles_x;
+    size_t phase = tile / w->all, item, row, q;
 
-    return (tile_at){item, row * w->rows, (q - row * w->tiles_x) * w->m};
+    tile -= phase * w->all;
+    item = tile / w->tiles;
+    q = tile - item * w->tiles;
+    row = q / w->tiles_x;
+    return (tile_at){phase, item, row * w->rows, (q - row * w->tiles_x) * w->m};
+}
+
+/* How far before an output's own position its first tap is. */
+static size_t before_y(const wino_job *j, const tile_at *t)
+{
+    return j->w->phases > 1 ? 1 - t->phase / 2 : j->s->rec.pad_top;
+}
+
+static size_t before_x(const wino_job *j, const tile_at *t)
+{
+    return j->w->phases > 1 ? 1 - t->phase % 2 : j->s->rec.pad_left;
+}
+
+/* Of an output of a phase in all of them, in positions. */
+static size_t output_at(const wino_job *j, const tile_at *t, size_t y, size_t x)
+{
+    const nn_shape *s = &j->s->out.s;
+
+    if (j->w->phases > 1) {
+        y = 2 * y + t->phase / 2;
+        x = 2 * x + t->phase % 2;
+    }
+    return (t->item * s->h + y) * s->w + x;
 }
 
 static void next_tile(const wino_priv *w, tile_at *t)
@@ -282,12 +368,12 @@ typedef struct window {
 static void point(const wino_job *j, const tile_at *t, const window *g, const float **src)
 {
     const nn_tensor *x = &j->s->in[NN_X];
-    const nn_rec *r = &j->s->rec;
-    size_t side = j->w->m + 2, high = j->w->high, y0 = t->y - r->pad_top,
-           x0 = t->x - r->pad_left; /* may wrap below 0 */
-    size_t h = x->s.h << r->up, w = x->s.w << r->up, column[6];
+    unsigned up = j->w->up;
+    size_t side = j->w->side, high = j->w->high, y0 = t->y - before_y(j, t),
+           x0 = t->x - before_x(j, t); /* may wrap below 0 */
+    size_t h = x->s.h << up, w = x->s.w << up, column[6];
 
-    if (!r->up && y0 < h && x0 < w && h - y0 >= high && w - x0 >= side) {
+    if (!up && y0 < h && x0 < w && h - y0 >= high && w - x0 >= side) {
         const float *row = g->p + (y0 - g->y) * g->ld_y + (x0 - g->x) * g->ld_x;
 
         for (size_t a = 0; a < high; a++, row += g->ld_y)
@@ -296,10 +382,10 @@ static void point(const wino_job *j, const tile_at *t, const window *g, const fl
         return;
     }
     for (size_t b = 0; b < side; b++)
-        column[b] = x0 + b < w ? (((x0 + b) >> r->up) - g->x) * g->ld_x : SIZE_MAX;
+        column[b] = x0 + b < w ? (((x0 + b) >> up) - g->x) * g->ld_x : SIZE_MAX;
     for (size_t a = 0; a < high; a++) {
         bool inside = y0 + a < h;
-        const float *row = g->p + (inside ? (((y0 + a) >> r->up) - g->y) * g->ld_y : 0);
+        const float *row = g->p + (inside ? (((y0 + a) >> up) - g->y) * g->ld_y : 0);
 
         for (size_t b = 0; b < side; b++)
             *src++ = inside && column[b] != SIZE_MAX ? row + column[b] : j->w->zeros;
@@ -325,8 +411,8 @@ static window normalise(const wino_job *j, const tile_at *t, size_t n, float *no
     size_t c = x->s.c, ldc = pjd_nn_padded(c), y0, y1, x0, x1, at = 0;
     const float *mean = j->s->in[NN_AFFINE].seg[0].p + t->item * 3 * ldc;
 
-    reach(t->y, j->w->rows, r->kh, r->pad_top, r->up, x->s.h, &y0, &y1);
-    reach(t->x, n * j->w->m, r->kw, r->pad_left, r->up, x->s.w, &x0, &x1);
+    reach(t->y, j->w->rows, j->w->kh, before_y(j, t), j->w->up, x->s.h, &y0, &y1);
+    reach(t->x, n * j->w->m, j->w->kw, before_x(j, t), j->w->up, x->s.w, &x0, &x1);
     for (size_t i = 0; i < x->segs; i++) {
         const struct nn_seg *g = &x->seg[i];
 
@@ -342,9 +428,9 @@ static window normalise(const wino_job *j, const tile_at *t, size_t n, float *no
 static void transform(const wino_job *j, tile_at t, size_t n, const window *g, float *v)
 {
     const pjd_kernels *k = j->p->kernels;
-    void (*input)(size_t, const float *const *, float *, size_t) = j->w->rows == 1 ? k->line4_input
-                                                                   : j->w->m == 4  ? k->wino4_input
-                                                                                   : k->wino2_input;
+    void (*input)(size_t, const float *const *, float *, size_t) = j->w->rows == 1   ? k->line4_input
+                                                                   : j->w->side == 6 ? k->wino4_input
+                                                                                     : k->wino2_input;
     const float *src[36];
 
     for (size_t i = 0; i < n; i++, t.x += j->w->m) {
@@ -385,18 +471,19 @@ static void tile_out(const wino_job *j, const tile_at *t, size_t n0, size_t cols
     const pjd_kernels *k = j->p->kernels;
     const nn_step *s = j->s;
     const nn_tensor *res = &s->in[NN_RESIDUAL], *b2 = &s->in[NN_BIAS2];
-    size_t oc = s->out.s.c, at = ((t->item * s->out.s.h + t->y) * s->out.s.w + t->x) * oc + n0;
+    size_t oc = s->out.s.c, at = output_at(j, t, t->y, t->x) * oc + n0, step = j->w->phases > 1 ? 2 : 1;
     pjd_wino_out o = {.y = s->out.seg[0].p + at,
-                      .ld_x = oc,
-                      .ld_y = s->out.s.w * oc,
-                      .h = s->out.s.h - t->y,
-                      .w = s->out.s.w - t->x,
+                      .ld_x = step * oc,
+                      .ld_y = step * s->out.s.w * oc,
+                      .h = s->out.s.h / step - t->y,
+                      .w = s->out.s.w / step - t->x,
                       .bias = j->w->bias ? j->w->bias + n0 : NULL,
                       .bias2 = b2->segs ? b2->seg[0].p + t->item * oc + n0 : NULL,
                       .add = res->segs ? res->seg[0].p + at : NULL,
                       .act = (pjd_kact)s->rec.act};
 
     (j->w->rows == 1 ? k->line4_output
+     : j->w->m == 5  ? k->wino5_output
      : j->w->m == 4  ? k->wino4_output
                      : k->wino2_output)(cols, products, j->w->p_stride, &o);
 }
@@ -415,14 +502,14 @@ static inline void fetch(const float *p, size_t n)
 static void fetch_inputs(const wino_job *j, size_t ahead)
 {
     const nn_tensor *x = &j->s->in[NN_X];
-    size_t up = j->s->rec.up, m = j->w->m, y0, y1, x0, x1;
+    size_t m = j->w->m, had = j->w->kw - 1, y0, y1, x0, x1;
     tile_at t;
 
-    if (ahead >= j->p->batch * j->w->tiles)
+    if (ahead >= j->w->all * j->w->phases)
         return;
     t = place(j->w, ahead);
-    reach(t.y, j->w->rows, j->s->rec.kh, j->s->rec.pad_top, up, x->s.h, &y0, &y1);
-    reach(t.x + 2, m - 2, j->s->rec.kw, j->s->rec.pad_left, up, x->s.w, &x0, &x1);
+    reach(t.y, j->w->rows, j->w->kh, before_y(j, &t), j->w->up, x->s.h, &y0, &y1);
+    reach(t.x + had, m - had, j->w->kw, before_x(j, &t), j->w->up, x->s.w, &x0, &x1);
     for (size_t i = 0; i < x->segs; i++)
         for (size_t a = y0; a < y1 && x0 < x1; a++)
             fetch(x->seg[i].p + ((t.item * x->s.h + a) * x->s.w + x0) * x->seg[i].ld, (x1 - x0) * x->seg[i].ld);
@@ -432,11 +519,12 @@ static void fetch_outputs(const wino_job *j, size_t tile, size_t n0, size_t cols
 {
     const nn_step *s = j->s;
     const struct nn_seg *g = s->in[NN_RESIDUAL].segs ? &s->in[NN_RESIDUAL].seg[0] : &s->out.seg[0];
+    size_t step = j->w->phases > 1 ? 2 : 1;
     tile_at t = place(j->w, tile);
 
-    for (size_t a = t.y; a < t.y + j->w->rows && a < s->out.s.h; a++)
-        for (size_t b = t.x; b < t.x + j->w->m && b < s->out.s.w; b++)
-            fetch(g->p + ((t.item * s->out.s.h + a) * s->out.s.w + b) * g->ld + n0, cols);
+    for (size_t a = t.y; a < t.y + j->w->rows && a < s->out.s.h / step; a++)
+        for (size_t b = t.x; b < t.x + j->w->m && b < s->out.s.w / step; b++)
+            fetch(g->p + output_at(j, &t, a, b) * g->ld + n0, cols);
 }
 
 /* Products of n tiles of transformed inputs with one panel, and their way to the output. */
@@ -452,7 +540,7 @@ static void tiles_out(const wino_job *j, size_t tile, size_t n, const float *v, 
     tile_at t = place(w, tile);
 
     for (size_t x = 0; x < w->points; x++) {
-        const float *b = w->weight + (n0 * w->points + x * width) * c;
+        const float *b = w->weight + t.phase * w->per_phase + (n0 * w->points + x * width) * c;
 
         /* in the second half: weights passing through the cache would throw out what came earlier */
         for (; x >= half && asked * (w->points - half) < (x + 1 - half) * n && asked < n; asked++) {
@@ -476,7 +564,9 @@ static void fused_task(void *ctx, size_t task, int thread)
 {
     const wino_job *j = ctx;
     const wino_priv *w = j->w;
-    size_t first = task * w->block, all = j->p->batch * w->tiles, n = all - first < w->block ? all - first : w->block;
+    size_t blocks = (w->all + w->block - 1) / w->block, at = task % blocks * w->block,
+           first = task / blocks * w->all + at;
+    size_t n = w->all - at < w->block ? w->all - at : w->block;
     float *v = j->v + (size_t)thread * w->v_room, *products = j->products + (size_t)thread * w->p_room;
 
     tile_at t = place(w, first);
@@ -508,17 +598,16 @@ static void staged_out_task(void *ctx, size_t task, int thread)
 static pjd_status run(pjd_nn_plan *p, nn_step *s, pjd_error *err)
 {
     const wino_priv *w = s->priv;
-    size_t all = p->batch * w->tiles;
     wino_job j = {.p = p, .s = s, .w = w, .products = s->scratch};
 
     j.normal = j.products + (size_t)p->threads * w->p_room;
     j.v = j.normal + (size_t)p->threads * w->n_room;
     if (!w->staged) {
-        pjd_nn_parallel(p, p->threads, (all + w->block - 1) / w->block, fused_task, &j);
+        pjd_nn_parallel(p, p->threads, w->phases * ((w->all + w->block - 1) / w->block), fused_task, &j);
         return PJD_OK;
     }
-    for (j.first = 0; j.first < all; j.first += w->round) {
-        j.count = all - j.first < w->round ? all - j.first : w->round;
+    for (j.first = 0; j.first < w->all; j.first += w->round) {
+        j.count = w->all - j.first < w->round ? w->all - j.first : w->round;
         j.blocks = (j.count + w->block - 1) / w->block;
         pjd_nn_parallel(p, p->threads, (j.count + STAGED_RUN - 1) / STAGED_RUN, staged_in_task, &j);
         pjd_nn_parallel(p, p->threads, j.blocks * w->panels, staged_out_task, &j);
@@ -543,6 +632,16 @@ const nn_conv_way pjd_nn_conv_wino2 = {.name = "wino2",
                                        .scratch = scratch2,
                                        .weights = weights2,
                                        .prepare = prepare2,
+                                       .run = run,
+                                       .clear = clear};
+const nn_conv_way pjd_nn_conv_wino5 = {.name = "wino5",
+                                       .affine = true,
+                                       .rate = NN_RATE_WINO,
+                                       .can = fits_up,
+                                       .cost = cost5,
+                                       .scratch = scratch5,
+                                       .weights = weights5,
+                                       .prepare = prepare5,
                                        .run = run,
                                        .clear = clear};
 const nn_conv_way pjd_nn_conv_line4 = {.name = "line4",

@@ -5,7 +5,7 @@
 #include "nn/conv.h"
 
 static const nn_conv_way *const ways[] = {
-    &pjd_nn_conv_direct, &pjd_nn_conv_wino2, &pjd_nn_conv_wino4, &pjd_nn_conv_line4,
+    &pjd_nn_conv_direct, &pjd_nn_conv_wino2, &pjd_nn_conv_wino4, &pjd_nn_conv_wino5, &pjd_nn_conv_line4,
 #ifdef PJD_HAVE_ONEDNN
     &pjd_nn_conv_dnnl,
 #endif

@@ -21,6 +21,10 @@ static const mode modes[] = {
     {"c", "wino4", 2 * TOLERANCE},
     {"avx2", "wino4", 2 * TOLERANCE},
     {"avx512", "wino4", 2 * TOLERANCE},
+    /* F(5x5, 2x2) goes one power of the points further */
+    {"c", "wino5", 3 * TOLERANCE},
+    {"avx2", "wino5", 3 * TOLERANCE},
+    {"avx512", "wino5", 3 * TOLERANCE},
     {"c", "wino2", TOLERANCE},
     {"avx2", "wino2", TOLERANCE},
     {"avx512", "wino2", TOLERANCE},
@@ -212,6 +216,8 @@ static void test_conv_kinds(void **state)
     try_conv(2, 4, 7, 9, odd, true, true);
     try_conv(1, 32, 5, 7, up, true, true);
     try_conv(2, 3, 1, 1, up, false, false);
+    try_conv(2, 17, 11, 6, up, true, true);
+    try_conv(1, 70, 17, 16, up, true, false);
     try_conv(2, 6, 1, 64, line, true, false);
     for (size_t w = 2; w < 40; w += w < 8 ? 1 : 9) {
         pjd_nn_conv three = {.out = 70, .kh = 1, .kw = 3, .stride = 1, .pad_left = 1, .pad_right = 1};

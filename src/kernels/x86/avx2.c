@@ -291,6 +291,7 @@ const pjd_kernels pjd_kernels_avx2 = {
     .wino4_output = wino4_output,
     .wino2_input = wino2_input,
     .wino2_output = wino2_output,
+    .wino5_output = wino5_output,
     .line4_input = line4_input,
     .line4_output = line4_output,
     .pack_weight = pack_weight,
