@@ -163,8 +163,27 @@ typedef struct direct_job {
     const float **table; /* [threads][TILES * groups * mr] */
 } direct_job;
 
-/* Panel j over all tiles of a block. */
-static void one_panel(const direct_job *j, const float *const *table, size_t item, size_t q0, size_t q1, size_t panel)
+/*
+ * A matrix product's rows come from memory once and are short, so that the processor does not see them coming: ask for those of
+ * the tile `ahead` (counted over all items) while this one is computed.
+ */
+static void fetch_rows(const direct_job *j, size_t ahead, size_t rows)
+{
+    const nn_tensor *x = &j->s->in[NN_X];
+    size_t all = j->p->batch * pjd_nn_positions(&x->s);
+
+    if (ahead >= all)
+        return;
+    rows = all - ahead < rows ? all - ahead : rows;
+    for (size_t i = 0; i < x->segs; i++)
+        for (size_t r = ahead; r < ahead + rows; r++)
+            for (size_t k = 0; k < x->seg[i].c; k += 16)
+                __builtin_prefetch(x->seg[i].p + r * x->seg[i].ld + k, 0, 2);
+}
+
+/* Panel j over all tiles of a block; `ahead`: positions to those whose inputs are wanted next, or 0. */
+static void one_panel(const direct_job *j, const float *const *table, size_t item, size_t q0, size_t q1, size_t panel,
+                      size_t ahead)
 {
     const direct_priv *d = j->d;
     const nn_step *s = j->s;
@@ -192,6 +211,8 @@ static void one_panel(const direct_job *j, const float *const *table, size_t ite
             }
             if (t + some == taps)
                 e.act = (pjd_kact)s->rec.act;
+            if (ahead)
+                fetch_rows(j, first + q + ahead, k->mr);
             k->gemm(q1 - q < k->mr ? q1 - q : k->mr, some * segs, d->kc, a, b, n, c, oc, &e);
         }
     }
@@ -206,6 +227,8 @@ static void task(void *ctx, size_t i, int thread)
     size_t mr = j->p->kernels->mr, q0 = block * d->tiles * mr, q1 = q0 + d->tiles * mr;
     size_t end = pjd_nn_positions(&j->s->out.s), p1 = (panel_task + 1) * d->panels_per_task;
     const float **table = j->table + (size_t)thread * TILES * d->groups * mr;
+    bool rows = j->s->rec.kh * j->s->rec.kw == 1 && pjd_nn_positions(&j->s->in[NN_X].s) == end;
+    size_t ahead = rows ? (size_t)j->p->threads * d->tiles * mr : 0;
 
     q1 = q1 < end ? q1 : end;
     p1 = p1 < d->panels ? p1 : d->panels;
@@ -219,7 +242,7 @@ static void task(void *ctx, size_t i, int thread)
         }
     }
     for (size_t panel = panel_task * d->panels_per_task; panel < p1; panel++)
-        one_panel(j, table, item, q0, q1, panel);
+        one_panel(j, table, item, q0, q1, panel, panel + 1 == p1 ? ahead : 0);
 }
 
 static pjd_status run(pjd_nn_plan *p, nn_step *s, pjd_error *err)
