@@ -277,10 +277,17 @@ void cli_extension(const char *path, char out[16]);
 pjd_status cli_media_read(const char *path, cli_media *out, pjd_error *err);
 void cli_media_free(cli_media *m);
 
+/*
+ * A measurement that is numbers, not a picture (task: whose): floating point as it stands in the file, where a picture's 0 and 1
+ * are black and white. Of integers only 16-bit gray is taken, -1 to 1: photographs are refused.
+ */
+pjd_status cli_media_as_numbers(cli_media *m, const char *task, pjd_error *err);
+
 typedef struct cli_write {
     bool overwrite;
     int quality;
     const char *format; /* for "-" */
+    unsigned bits;      /* 0: like the source */
 } cli_write;
 
 /* Write [n, c, h, w] as an array of rank `rank`, or (n = 1, c = 1 or 3) as a picture, by the name's extension; "-" by
@@ -295,9 +302,11 @@ typedef struct cli_task {
     char name[64]; /* "deblur+superres" */
     size_t parts;
     char first[32], last[32]; /* names of the first and the last part */
+    bool numbers;             /* the measurement is no picture */
     struct cli_task_array {
         char name[24];
-        char *path; /* owned */
+        char *path;        /* owned */
+        const char *words; /* that the parameter takes in place of a file ("a|b"), or NULL */
         float *data;
         pjd_shape shape;
         size_t selected; /* masks: elements that are known */

@@ -12,7 +12,8 @@ typedef restore_args A;
 
 static const cli_option options[] = {
     CLI_OPT_INPUT(A, "the measurement: a picture, a .npy array in -1..1 (HW, CHW or NCHW), a folder of them, or - for "
-                     "standard input; for mri complex k-space, .npy (HW or CHW, C coils) or BART's .cfl"),
+                     "standard input; for ct, cs and phase numbers, .npy or a floating-point TIFF; for mri complex "
+                     "k-space, .npy (HW or CHW, C coils) or BART's .cfl"),
     CLI_OPT_OUTPUT(
         A, "the result; its extension says the kind. A folder, - for standard output, or a template with {name} "
            "{task} {seed} {n} {ext}"),

@@ -250,7 +250,33 @@ static pjd_status measure(const A *a, double peak, const cli_task *t, const pjd_
     return st;
 }
 
-/* A picture cannot hold a spectrum or a mixture. */
+/* Numbers in a picture file: floating point, as they are. A picture's 0 and 1 are black and white, so that is undone here. */
+static pjd_status write_numbers(const cli_task *t, const pjd_shape *s, const float *y, const char *path, cli_write *o,
+                                pjd_error *err)
+{
+    size_t count = s->dim[0] * s->dim[1] * s->dim[2];
+    char ext[16];
+    float *twice;
+    pjd_status st;
+
+    cli_extension(path, ext);
+    if (!strcmp(path, "-"))
+        snprintf(ext, sizeof ext, "%s", o->format);
+    if (strcmp(ext, "tif") != 0 && strcmp(ext, "tiff") != 0)
+        return pjd_error_set(err, PJD_ERR_ARG, "%.200s: what %s measures is no picture: write a .npy array or a .tif",
+                             path, t->last);
+    twice = malloc(count * sizeof *twice);
+    if (!twice)
+        return pjd_error_set(err, PJD_ERR_NOMEM, "out of memory");
+    for (size_t i = 0; i < count; i++)
+        twice[i] = 2 * y[i] - 1;
+    o->bits = 32;
+    st = cli_media_write(path, NULL, twice, 1, s->dim[0], s->dim[1], s->dim[2], 3, o, err);
+    free(twice);
+    return st;
+}
+
+/* A picture cannot hold what lies beyond its range. */
 static void warn_about_clipping(const char *path, const pjd_shape *s, size_t items, double sigma, const float *y)
 {
     size_t count = s->dim[0] * s->dim[1] * s->dim[2] * items, outside = 0;
@@ -266,14 +292,17 @@ static pjd_status write_measurement(const A *a, const cli_task *t, const pjd_ope
                                     const float *y, const char *path, pjd_error *err)
 {
     const pjd_shape *s = pjd_operator_output(op);
-    const char *format = a->format ? a->format : x->array ? "npy" : "png";
+    const char *format = a->format ? a->format : x->array || t->numbers ? "npy" : "png";
+    bool array = strcmp(path, "-") ? cli_is_array_name(path) : !strcmp(format, "npy");
     cli_write o = {.overwrite = a->overwrite, .quality = (int)a->quality, .format = format};
 
     if (s->rank != 3)
         return pjd_error_set(err, PJD_ERR_UNSUPPORTED, "%s: the measurement is not a picture", pjd_operator_name(op));
     if (cli_mri_task(t))
         return cli_mri_write_kspace(path, y, s->dim[0] / 2, s->dim[1], s->dim[2], a->overwrite, err);
-    if (strcmp(path, "-") ? !cli_is_array_name(path) : strcmp(format, "npy") != 0)
+    if (t->numbers && !array && x->n == 1)
+        return write_numbers(t, s, y, path, &o, err);
+    if (!array)
         warn_about_clipping(path, s, x->n, a->sigma, y);
     return cli_media_write(path, x, y, x->n, s->dim[0], s->dim[1], s->dim[2], x->rank, &o, err);
 }
@@ -408,7 +437,9 @@ static int run(const void *args)
     plan = (cli_plan){.input = a->input,
                       .outputs = {a->output, a->mask_out, a->clean_out},
                       .task = task.name,
-                      .format = a->format,
+                      .format = a->format      ? a->format
+                                : task.numbers ? "npy"
+                                               : NULL,
                       .seed = a->seed,
                       .samples = 1,
                       .complex = cli_mri_task(&task),
@@ -433,7 +464,9 @@ const cli_command cli_cmd_simulate = {
     .description =
         "Applies a task's observation to a clean picture and adds noise, to try restorations out and to "
         "score them.\n\nA measurement written as a picture is clipped and rounded to the picture's range; an array "
-        "keeps its values. Where inpaint's mask hides a pixel, a picture is gray and an array is 0. mri takes a "
+        "keeps its values, and so does a .tif (floating point) of ct, cs and phase, whose measurements are no "
+        "pictures. "
+        "Where inpaint's mask hides a pixel, a picture is gray and an array is 0. mri takes a "
         "picture (black 0, white 1) or a complex array and "
         "writes complex k-space, .npy or .cfl.",
     .examples = "projdiff simulate superres:factor=4 -i clean.png -o small.png --sigma 0.01 --seed 1\n"

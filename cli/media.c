@@ -149,6 +149,21 @@ pjd_status cli_media_read(const char *path, cli_media *out, pjd_error *err)
     return st;
 }
 
+pjd_status cli_media_as_numbers(cli_media *m, const char *task, pjd_error *err)
+{
+    if (m->array || (m->info.bits == 16 && m->c == 1))
+        return PJD_OK;
+    if (m->info.bits < 32)
+        return pjd_error_set(
+            err, PJD_ERR_ARG,
+            "%.200s: what %s measures is no picture: expected a .npy array or a floating-point TIFF (or "
+            "16-bit gray, -1 to 1), found %u-bit %s of %zux%zu",
+            m->path, task, m->info.bits, m->c == 3 ? "colour" : "gray", m->w, m->h);
+    for (size_t i = 0; i < m->c * m->h * m->w; i++)
+        m->data[i] = 0.5f * m->data[i] + 0.5f;
+    return PJD_OK;
+}
+
 void cli_media_free(cli_media *m)
 {
     pjd_io_free(m->data);
@@ -163,7 +178,7 @@ pjd_status cli_media_write(const char *path, const cli_media *like, const float 
 {
     const size_t dims[4] = {n, c, h, w};
     bool std = !strcmp(path, "-"), array = std ? o->format && !strcasecmp(o->format, "npy") : cli_is_array_name(path);
-    pjd_write_options opt = {.quality = o->quality, .overwrite = o->overwrite, .format = o->format};
+    pjd_write_options opt = {.quality = o->quality, .overwrite = o->overwrite, .format = o->format, .bits = o->bits};
     pjd_shape shape;
 
     if (rank < 4 && (n > 1 || (rank == 2 && c > 1)))

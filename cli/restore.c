@@ -643,8 +643,10 @@ static pjd_status read_input(file_run *f, pjd_error *err)
 {
     pjd_status st;
 
-    if (!cli_mri_task(&f->r->task))
-        return cli_media_read(f->job->input, &f->y, err);
+    if (!cli_mri_task(&f->r->task)) {
+        st = cli_media_read(f->job->input, &f->y, err);
+        return st == PJD_OK && f->r->task.numbers ? cli_media_as_numbers(&f->y, f->r->task.last, err) : st;
+    }
     st = cli_mri_read(f->job->input, &f->y, err);
     return st == PJD_OK ? cli_mri_prepare(&f->r->task, &f->y, &f->mri, err) : st;
 }

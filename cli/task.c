@@ -66,7 +66,7 @@ static int unknown_task(const char *name, size_t n)
     return cli_error(CLI_USAGE, "no task is called \"%.*s\"; there are %s", n < 60 ? (int)n : 60, name, known);
 }
 
-static int add_array(cli_task *t, const char *name, char *path)
+static int add_array(cli_task *t, const char *name, const char *words, char *path)
 {
     if (!path)
         return cli_error(CLI_MEMORY, "out of memory");
@@ -78,6 +78,7 @@ static int add_array(cli_task *t, const char *name, char *path)
 
     snprintf(a->name, sizeof a->name, "%s", name);
     a->path = path;
+    a->words = words;
     a->mask = !strcmp(name, "mask");
     return *path ? CLI_DONE : cli_error(CLI_USAGE, "%s= needs the name of a file", name);
 }
@@ -104,7 +105,7 @@ static int take_item(cli_task *t, const pjd_entry *e, const char *item, size_t n
     if (p && p->type == PJD_PARAM_ARRAY && !(key < n && is_word(p, item + key + 1, n - key - 1))) {
         if (key >= n || item[key] != '=')
             return cli_error(CLI_USAGE, "%s: %s needs the name of a file", e->name, p->name);
-        return add_array(t, p->name, unescape(item + key + 1, n - key - 1));
+        return add_array(t, p->name, p->choices, unescape(item + key + 1, n - key - 1));
     }
     strcat(t->text, *first ? ":" : ",");
     strncat(t->text, item, n);
@@ -125,6 +126,7 @@ static int take_part(cli_task *t, const char *part, size_t n)
     strcat(t->text, e->name);
     snprintf(t->name + used, sizeof t->name - used, "%s%s", used ? "+" : "", e->name);
     snprintf(t->last, sizeof t->last, "%s", e->name);
+    t->numbers = e->numbers;
     if (t->parts == 1)
         snprintf(t->first, sizeof t->first, "%s", e->name);
     for (const char *p = part + name; p < part + n;) {
@@ -163,9 +165,9 @@ int cli_task_parse(const char *text, const char *mask, const char *kernel, cli_t
         p++;
     }
     if (code == CLI_DONE && mask)
-        code = add_array(out, "mask", strdup(mask));
+        code = add_array(out, "mask", NULL, strdup(mask));
     if (code == CLI_DONE && kernel)
-        code = add_array(out, "kernel", strdup(kernel));
+        code = add_array(out, "kernel", NULL, strdup(kernel));
     if (code != CLI_DONE)
         cli_task_free(out);
     return code;
@@ -245,6 +247,15 @@ static pjd_status read_values(struct cli_task_array *a, cli_media *m, bool *list
     return a->data ? PJD_OK : pjd_error_set(err, PJD_ERR_NOMEM, "%s: out of memory", a->path);
 }
 
+/* What cannot be read may be a word with a slip of the pen. */
+static int unreadable(const struct cli_task_array *a, const pjd_error *err)
+{
+    if (!a->words)
+        return cli_fail(err, a->path, false);
+    return cli_error(cli_exit_code(err->code, false), "%.300s (%s= takes a file or one of %s)", err->text, a->name,
+                     a->words);
+}
+
 int cli_task_load(cli_task *t, bool mask_invert)
 {
     if (cli_mri_task(t))
@@ -258,7 +269,7 @@ int cli_task_load(cli_task *t, bool mask_invert)
         if (a->data)
             continue;
         if (read_values(a, &m, &list, &err) != PJD_OK)
-            return cli_fail(&err, a->path, false);
+            return unreadable(a, &err);
         if (list)
             continue;
         if (m.n != 1) {

@@ -53,11 +53,11 @@ PJD_API void pjd_operator_apply(const pjd_operator *op, const float *x, float *y
 /* x = A* y; linear operators only. */
 PJD_API void pjd_operator_adjoint(const pjd_operator *op, const float *y, float *x, float *work);
 /* Replace x by its projection P(x; y, alpha) onto { x : A x = sqrt(alpha) y } (in closed form, or by conjugate
-   gradients to a relative tolerance of 1e-5 where there is none, or what the operator's parameters say). Singular
-   values below 1e-4 of the largest are not divided by. Nonlinear operators: the projection documented with each. */
+   gradients where there is none: to |A x - y| of 1e-5 |y| in at most 1000 steps, or what the operator's parameters say; a y
+   with more outside the range of A is met as well as it can be). Singular values below 1e-4 of the largest are not divided by. Nonlinear operators: the projection documented with each. */
 PJD_API void pjd_operator_project(const pjd_operator *op, float *x, const float *y, double alpha, float *work);
 /* Replace x by argmin_u |u - x|^2 + |A u - y|^2 / lambda = x + A*(A A* + lambda)^-1 (y - A x); lambda >= 0,
-   0 is the projection. Linear operators only. */
+   0 is the projection, without a closed form in at most 50 steps: as near as one step of many needs. Linear operators only. */
 PJD_API void pjd_operator_prox(const pjd_operator *op, float *x, const float *y, double lambda, float *work);
 /* Elements of y that were measured: those that see x, and others that are not 0 (what a mask hides is). Allocates its scratch. */
 PJD_API pjd_status pjd_operator_measured(const pjd_operator *op, const float *y, size_t *count, pjd_error *err);

@@ -5,6 +5,7 @@
 #ifndef PROJDIFF_REGISTRY_H
 #define PROJDIFF_REGISTRY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "projdiff/status.h"
@@ -39,6 +40,8 @@ typedef struct pjd_entry {
     const char *summary; /* one line */
     const pjd_param *params;
     size_t param_count;
+    bool
+        numbers; /* operators: what is measured is no picture but numbers of some unit (line integrals, moduli, mixtures) */
 } pjd_entry;
 
 typedef enum pjd_registry {

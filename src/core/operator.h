@@ -52,11 +52,16 @@ struct pjd_operator {
      * its prox puts them there, lambda being the variance in x of the measurement's noise.
      */
     enum { PJD_OP_GENERAL = 0, PJD_OP_SELECT, PJD_OP_AVERAGE, PJD_OP_FILTER, PJD_OP_IDENTITY, PJD_OP_CLIP } kind;
+    /*
+     * What the guess lacks, by which a solver chooses how far from it to look: detail (the rest is right), the place of
+     * everything (mixtures: the guess is the picture under noise that is not white), colour, or the brightest and darkest.
+     */
+    enum { PJD_LACKS_DETAIL = 0, PJD_LACKS_PLACE, PJD_LACKS_COLOUR, PJD_LACKS_RANGE } lacks;
     size_t work;                /* floats the vtbl's functions want (CG scratch is added by pjd_op_new) */
     size_t spectral_count;      /* 0: no spectral form; else nx */
     const float *singular;      /* [spectral_count], owned by priv */
-    size_t cg_iterations;       /* for the fallback; 0: default 50 */
-    double cg_tolerance;        /* relative residual; 0: default 1e-5 */
+    size_t cg_iterations;       /* for the fallback; 0: 50 for a proximal step, 1000 for a projection */
+    double cg_tolerance;        /* relative residual; 0: 1e-5 and 1e-6 */
     const pjd_op_class *origin; /* class it came from; NULL for custom and composed */
     void *priv;
 };

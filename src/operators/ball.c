@@ -104,7 +104,8 @@ pjd_status pjd_operator_project_ball(const pjd_operator *op, float *x, const flo
             found = find_lambda(&s, radius);
         } else {
             found = 0.0;
-            try_lambda(&s, 0.0);
+            memcpy(s.u, x, op->nx * sizeof *x);
+            pjd_operator_project(op, s.u, y, 1.0, s.work);
         }
         if (lambda)
             *lambda = found;

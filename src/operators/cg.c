@@ -10,6 +10,8 @@
 #include "internal.h"
 
 enum { STRETCHES = 64 };
+/* Where the operator says nothing: of a proximal step, one of many, and of a projection, which is meant to meet y. */
+enum { USUAL_STEPS = 50, EXACT_STEPS = 1000 };
 
 double pjd_vec_dot(const float *a, const float *b, size_t n)
 {
@@ -66,6 +68,9 @@ size_t pjd_op_cg_work(const pjd_operator *op)
     return pjd_op_pad(op->ny) + pjd_op_pad(op->nx > op->ny ? op->nx : op->ny) + 3 * pjd_op_pad(op->nx) + op->work;
 }
 
+/* Of y: a residual below this is met. Rounding is not far, and dividing it out moves x along what A hardly sees. */
+static const double met = 1e-5;
+
 /* Directions that A shrinks below this share of the largest seen are not divided by. */
 static const double floor_ratio = 1e-4;
 
@@ -89,12 +94,13 @@ static bool descend(const pjd_operator *op, double by, const float *p, const flo
     return true;
 }
 
-void pjd_op_cg(const pjd_operator *op, float *x, const float *y, double scale, double lambda, float *work)
+void pjd_op_cg(const pjd_operator *op, float *x, const float *y, double scale, double lambda, bool exact, float *work)
 {
-    size_t nx = op->nx, ny = op->ny, limit = op->cg_iterations ? op->cg_iterations : 50;
+    size_t nx = op->nx, ny = op->ny, limit = op->cg_iterations ? op->cg_iterations : exact ? EXACT_STEPS : USUAL_STEPS;
     float *r = work, *q = r + pjd_op_pad(ny), *s = q + pjd_op_pad(nx > ny ? nx : ny), *p = s + pjd_op_pad(nx);
     float *d = p + pjd_op_pad(nx), *rest = d + pjd_op_pad(nx);
-    double tol = op->cg_tolerance > 0.0 ? op->cg_tolerance : 1e-5, largest = 0.0, gamma, gamma0, enough, least;
+    double usual = exact ? 1e-6 : 1e-5, tol = op->cg_tolerance > 0.0 ? op->cg_tolerance : usual;
+    double largest = 0.0, residual, enough_of_y, gamma, gamma0, enough, least;
 
     op->v->apply(op, x, r, rest);
     pjd_vec_scale_minus(scale, y, r, ny);
@@ -103,7 +109,11 @@ void pjd_op_cg(const pjd_operator *op, float *x, const float *y, double scale, d
         p[i] = s[i];
         d[i] = 0.0f;
     }
-    enough = tol * tol * pjd_vec_dot(r, r, ny);
+    residual = pjd_vec_dot(r, r, ny);
+    enough_of_y = op->cg_tolerance > 0.0 ? 0.0 : met * met * scale * scale * pjd_vec_dot(y, y, ny);
+    if (!(lambda > 0.0) && residual <= enough_of_y)
+        return;
+    enough = tol * tol * residual > enough_of_y ? tol * tol * residual : enough_of_y;
     gamma0 = gamma = least = pjd_vec_dot(s, s, nx);
     for (size_t k = 0; k < limit && gamma > 0.0; k++) {
         double pp = pjd_vec_dot(p, p, nx), qq, delta, next;
@@ -125,8 +135,9 @@ void pjd_op_cg(const pjd_operator *op, float *x, const float *y, double scale, d
         next = pjd_vec_dot(s, s, nx);
         if (!(next > (lambda > 0.0 ? 1.0 : 0.01) * tol * tol * gamma0))
             break;
-        /* Below what float32 resolves the directions lose their way, and the gradient grows without end. */
-        if (least < 1e-8 * gamma0 && !(next < 100.0 * least))
+        /* Below what float32 resolves the directions lose their way, and the gradient grows without end; a projection, whose
+           directions may be a thousandfold apart, gives up later. */
+        if (least < (exact ? 1e-12 : 1e-8) * gamma0 && !(next < (exact ? 1e4 : 100.0) * least))
             break;
         least = next < least ? next : least;
         pjd_vec_xpay(s, next / gamma, p, nx);

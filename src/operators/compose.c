@@ -174,6 +174,8 @@ static pjd_status take_parts(pjd_operator *op, composed *c, pjd_operator *const 
 
         c->parts[i] = pjd_operator_ref(parts[i]);
         rest = work > rest ? work : rest;
+        if (parts[i]->lacks)
+            op->lacks = parts[i]->lacks;
         if (i + 1 < count && pjd_op_pad(parts[i]->ny) > c->middle)
             c->middle = pjd_op_pad(parts[i]->ny);
         /* The whole is as exact as its most exact part asks for. */

@@ -33,10 +33,10 @@ void pjd_vec_xpay(const float *x, double a, float *y, size_t n);
 void pjd_vec_scale_minus(double a, const float *x, float *y, size_t n);
 
 /*
- * x += A* (A A* + lambda)^-1 (scale * y - A x) by conjugate gradients, op->cg_iterations and op->cg_tolerance;
- * needs pjd_op_cg_work() floats of scratch, the operator's own included.
+ * x += A* (A A* + lambda)^-1 (scale * y - A x) by conjugate gradients, op->cg_iterations and op->cg_tolerance, or
+ * where these are 0 with an eye to the time, or `exact`; needs pjd_op_cg_work() floats of scratch, the operator's own included.
  */
-void pjd_op_cg(const pjd_operator *op, float *x, const float *y, double scale, double lambda, float *work);
+void pjd_op_cg(const pjd_operator *op, float *x, const float *y, double scale, double lambda, bool exact, float *work);
 size_t pjd_op_cg_work(const pjd_operator *op);
 
 /*

@@ -118,6 +118,7 @@ static pjd_status create(const void *params, const bool *present, bool part, con
         s->squares += (double)s->w[c] * (double)s->w[c];
     }
     op->kind = PJD_OP_AVERAGE;
+    op->lacks = PJD_LACKS_COLOUR;
     *out = op;
     return PJD_OK;
 }

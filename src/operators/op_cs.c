@@ -287,6 +287,7 @@ static pjd_status create(const void *params, const bool *present, bool part, con
         pjd_operator_unref(op);
         return st;
     }
+    op->lacks = PJD_LACKS_PLACE;
     if (s->transform != GAUSSIAN && s->p == s->n) {
         op->v = &closed;
         op->kind = PJD_OP_AVERAGE;
@@ -340,7 +341,7 @@ static const pjd_param table_of_params[] = {
 
 const pjd_op_class pjd_op_cs = {
     .entry = {"cs", "compressed sensing: a picture from few random mixtures of its pixels", table_of_params,
-              PJD_COUNTOF(table_of_params)},
+              PJD_COUNTOF(table_of_params), .numbers = true},
     .params_size = sizeof(cs_params),
     .create = create,
 };

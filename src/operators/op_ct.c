@@ -317,7 +317,7 @@ static const pjd_param table_of_params[] = {
 
 const pjd_op_class pjd_op_ct = {
     .entry = {"ct", "computed tomography: a picture from its line integrals, parallel rays", table_of_params,
-              PJD_COUNTOF(table_of_params)},
+              PJD_COUNTOF(table_of_params), .numbers = true},
     .params_size = sizeof(ct_params),
     .create = create,
 };

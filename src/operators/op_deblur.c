@@ -172,8 +172,14 @@ static pjd_status create(const void *params, const bool *present, bool part, con
         else
             st = pjd_blur_general(&psf, &opt, &x, &y, out, err);
     }
-    if (st == PJD_OK)
+    if (st == PJD_OK) {
         (*out)->kind = PJD_OP_FILTER;
+        /* A composition takes what is given for its own conjugate gradients. */
+        if (part && present[ITERATIONS])
+            (*out)->cg_iterations = (size_t)p->iterations;
+        if (part && present[TOLERANCE])
+            (*out)->cg_tolerance = p->tolerance;
+    }
     pjd_psf_free(&psf);
     return st;
 }

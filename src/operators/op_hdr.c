@@ -66,12 +66,13 @@ static double noise_gain(const pjd_operator *op, double sigma2)
     return sigma2 / ((double)scale_of(op) * (double)scale_of(op));
 }
 
+/* What was clipped lies anywhere from the limit to white or black: in the middle. */
 static void guess(const pjd_operator *op, const float *y, float *x, float *work)
 {
-    float s = scale_of(op);
+    float s = scale_of(op), middle = 0.5f + 0.5f / s;
 
     for (size_t i = 0; i < op->nx; i++)
-        x[i] = y[i] / s;
+        x[i] = y[i] >= 1.0f ? middle : y[i] <= -1.0f ? -middle : y[i] / s;
 }
 
 static pjd_status create(const void *params, const bool *present, bool part, const pjd_shape *x, const pjd_shape *y,
@@ -96,6 +97,7 @@ static pjd_status create(const void *params, const bool *present, bool part, con
     }
     *s = *(const hdr_params *)params;
     op->kind = PJD_OP_CLIP;
+    op->lacks = PJD_LACKS_RANGE;
     *out = op;
     return PJD_OK;
 }

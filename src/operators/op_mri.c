@@ -157,7 +157,7 @@ static const pjd_param table_of_params[] = {
 
 const pjd_op_class pjd_op_mri = {
     .entry = {"mri", "a picture from the k-space of a magnetic resonance scan", table_of_params,
-              PJD_COUNTOF(table_of_params)},
+              PJD_COUNTOF(table_of_params), .numbers = true},
     .params_size = sizeof(mri_params),
     .create = create,
 };

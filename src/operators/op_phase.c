@@ -353,7 +353,7 @@ static const pjd_param table_of_params[] = {
 
 const pjd_op_class pjd_op_phase = {
     .entry = {"phase", "recover a picture from the modulus of its Fourier transform", table_of_params,
-              PJD_COUNTOF(table_of_params)},
+              PJD_COUNTOF(table_of_params), .numbers = true},
     .params_size = sizeof(phase_params),
     .create = create,
     .nonlinear = true,

@@ -139,12 +139,13 @@ void pjd_operator_adjoint(const pjd_operator *op, const float *y, float *x, floa
 }
 
 /* x += A* (A A* + lambda)^-1 (scale y - A x) */
-static void solve(const pjd_operator *op, float *x, const float *y, double scale, double lambda, float *work)
+static void solve(const pjd_operator *op, float *x, const float *y, double scale, double lambda, bool exact,
+                  float *work)
 {
     float *r = work, *d = r + pjd_op_pad(op->ny), *rest = d + pjd_op_pad(op->nx);
 
     if (!op->v->gram_solve) {
-        pjd_op_cg(op, x, y, scale, lambda, work);
+        pjd_op_cg(op, x, y, scale, lambda, exact, work);
         return;
     }
     op->v->apply(op, x, r, rest);
@@ -167,7 +168,7 @@ void pjd_operator_project(const pjd_operator *op, float *x, const float *y, doub
             scaled[i] = (float)(scale * (double)y[i]);
         op->v->prox(op, x, scaled, 0.0, work + pjd_op_pad(op->ny));
     } else if (op->linear) {
-        solve(op, x, y, scale, 0.0, work);
+        solve(op, x, y, scale, 0.0, true, work);
     }
 }
 
@@ -178,7 +179,7 @@ void pjd_operator_prox(const pjd_operator *op, float *x, const float *y, double 
     if (op->v->prox)
         op->v->prox(op, x, y, lambda, work);
     else if (op->linear)
-        solve(op, x, y, 1.0, lambda, work);
+        solve(op, x, y, 1.0, lambda, false, work);
     else
         pjd_operator_project(op, x, y, 1.0, work);
 }

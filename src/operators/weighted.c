@@ -103,6 +103,7 @@ pjd_status pjd_operator_weighted(pjd_operator *base, const float *w, pjd_operato
     /* what the base does with a closed form or a preconditioner takes longer without */
     op->cg_iterations = 2 * base->cg_iterations;
     op->cg_tolerance = base->cg_tolerance;
+    op->lacks = base->lacks;
     op->origin = base->origin;
     st = fill(op, s, w, err);
     if (st != PJD_OK) {

@@ -62,6 +62,18 @@ void pjd_projdiff_choose(const pjd_operator *op, double sigma, pjd_projdiff_sett
         s->step_high = s->step_low = 1;
         s->t_end = 0;
     }
+    /* The guess is far from the picture, and what it lacks is everywhere. */
+    if (op->lacks == PJD_LACKS_PLACE) {
+        s->steps = 100;
+        s->t_start = 0.4;
+        s->step_high = s->step_low = 0.7;
+    }
+    /* Whole areas have to move; averaging would hold them where they began. */
+    if (op->lacks == PJD_LACKS_RANGE) {
+        s->steps = 64;
+        s->t_start = sigma > 0 ? 0.15 : 0.1;
+        s->step_high = s->step_low = 1;
+    }
     /* No guess to start from, and each level is another attempt to get unstuck. */
     if (op->v->search) {
         s->steps = 60;

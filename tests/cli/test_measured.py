@@ -3,10 +3,19 @@
 """Tomography by the command, counts, gray values, sigma auto and the last step of data consistency."""
 import math
 import re
+import struct
 
-from support import Case, main, npy_read, png_read, projdiff, smooth
+from support import Case, main, npy_read, png_read, projdiff, smooth, write
 
 FEW = ["--steps", "2"]
+
+
+def float_tiff(width, height, values):
+    """One strip of float32 gray, little-endian."""
+    tags = [(256, width), (257, height), (258, 32), (259, 1), (262, 1), (273, 8), (277, 1), (278, height), (279, 4 * len(values)), (339, 3)]
+    data = struct.pack("<%df" % len(values), *values)
+    return (b"II*\0" + struct.pack("<I", 8 + len(data)) + data + struct.pack("<H", len(tags)) +
+            b"".join(struct.pack("<HHII", tag, 4, 1, v) for tag, v in tags) + struct.pack("<I", 0))
 
 
 def rms(a, b):
@@ -54,11 +63,36 @@ class Tomography(Case):
         shape, x = npy_read(self.path("x.npy"))
         self.assertLess(rms(x, [1] * 256), 0.15)
 
+    def test_floating_point_tiff(self):
+        """The numbers are taken as they stand, from simulate and from a file of another program's."""
+        self.png("a.png", 16, 16, 1)
+        task = ["ct:angles=6,unit=pixel", "--gray-values"]
+        for name in ("y.npy", "y.tif"):
+            self.good("simulate", *task, "-i", self.path("a.png"), "-o", self.path(name), "--sigma", "0.5", "--seed", "2")
+        shape, y = npy_read(self.path("y.npy"))
+        self.assertGreater(max(y), 4)
+        write(self.path("z.tif"), float_tiff(shape[-1], shape[-2], y))
+        for name in ("y.npy", "y.tif", "z.tif"):
+            self.good("restore", *task, "-i", self.path(name), "-o", self.path(name[0] + name[2:] + ".npy"), "--sigma", "0.5", *FEW)
+        shape, x = npy_read(self.path("ynpy.npy"))
+        for name in ("ytif.npy", "ztif.npy"):
+            same, other = npy_read(self.path(name))
+            self.assertEqual(same[-2:], shape[-2:])
+            self.assertLess(max(abs(u - v) for u, v in zip(x, other)), 1e-3)
+
     def test_refused(self):
         self.npy("y.npy", (5, 23), [0.0] * 115)
         out = ["-i", self.path("y.npy"), "-o", self.path("x.png")]
         self.refused(2, "restore", "ct:angles=6", *out, says="1x6x23")
         self.refused(2, "restore", "ct:detectors=22", *out, says="1x5x22")
+        # a photograph is no sinogram, no modulus and no mixture; 16-bit gray may be one
+        photo, gray = self.png("photo.png", 40, 30, 3), self.png("gray.png", 23, 5, 1)
+        deep = self.png("deep.png", 23, 5, 1, bits=16, values=[32768] * 115)
+        for task in ("ct", "ct:angles=5", "phase", "cs:width=40,height=30"):
+            for name in (photo, gray):
+                self.refused(2, "restore", task, "-i", name, "-o", self.path("x.png"), says="is no picture")
+            self.refused(2, "simulate", task, "-i", photo, "-o", self.path("z.png"), says="a .npy array or a .tif")
+        self.good("restore", "ct:angles=5", "-i", deep, "-o", self.path("deep-x.png"), "--sigma", "0.01", *FEW)
         # what is dark because it was cut off says nothing about the noise
         self.refused(2, "restore", "ct", "--sigma", "auto", *out, says="cannot be estimated")
 

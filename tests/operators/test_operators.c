@@ -216,8 +216,7 @@ static void compose_case(const char *before, const char *task, size_t channels, 
     op = must(task, &mask, 1, &s, NULL);
     check_result(op);
     check_adjoint(op);
-    /* Fifty steps of conjugate gradients at a condition of a few hundred. */
-    check_projection(op, 1e-2);
+    check_projection(op, 1e-4);
     check_prox(op);
     check_guess(op);
     check_no_allocation(op);
