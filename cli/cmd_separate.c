@@ -141,12 +141,10 @@ const cli_command cli_cmd_separate = {
     .synopsis = "[-m MODEL] -i MIX -o DIR [--solver NAME] [--steps N] [--seed N]",
     .description =
         "Writes one <stem>.wav for each stem of the model, with the rate, the channels, the sample format and the "
-        "exact "
-        "number of samples of the mix. The model works in mono at its own rate; unless the mix is just that, each "
-        "channel "
-        "of the mix is divided by the stems' shares in time and frequency, so that the stems sum to the mix. Nothing "
-        "is "
-        "clipped or scaled: when a stem exceeds full scale, all are written as 32-bit float.\n\n"
+        "exact number of samples of the mix. The model works in mono at its own rate; unless the mix is just that, "
+        "each channel of the mix is divided by the stems' shares in time and frequency. The stems sum to the mix; only "
+        "those of --solver gaussian, in mono at the model's rate, do not quite. Nothing is clipped or scaled: when a "
+        "stem exceeds full scale, all are written as 32-bit float.\n\n"
         "A mix of any length is solved in windows, in constant memory. Finished windows are kept in DIR/separate.part "
         "until all is done: the same command goes on after an interrupt.",
     .examples = "projdiff separate -i song.flac -o stems\n"
