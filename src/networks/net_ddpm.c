@@ -247,7 +247,7 @@ static void ddpm_destroy(pjd_network *net)
 }
 
 const pjd_network_class pjd_net_ddpm = {
-    .entry = {"ddpm", "DDPM U-Net as used by DDIM, SDEdit and DDRM (.ckpt)", params, PJD_COUNTOF(params)},
+    .entry = {"ddpm", "DDPM U-Net as used by DDIM, SDEdit and DDRM (.ckpt)", params, PJD_COUNTOF(params), false},
     .match = ddpm_match,
     .open = ddpm_open,
     .build = ddpm_build,

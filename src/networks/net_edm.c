@@ -520,7 +520,8 @@ static void edm_destroy(pjd_network *net)
 }
 
 const pjd_network_class pjd_net_edm = {
-    .entry = {"edm", "SongUNet and DhariwalUNet of EDM, with their preconditionings", params, PJD_COUNTOF(params)},
+    .entry = {"edm", "SongUNet and DhariwalUNet of EDM, with their preconditionings", params, PJD_COUNTOF(params),
+              false},
     .match = edm_match,
     .open = edm_open,
     .build = edm_build,

@@ -482,7 +482,7 @@ static pjd_status guided_open(const pjd_weights *w, const pjd_keyvalues *config,
 }
 
 const pjd_network_class pjd_net_guided = {
-    .entry = {"guided", "guided-diffusion and improved-diffusion UNetModel (.pt)", params, PJD_COUNTOF(params)},
+    .entry = {"guided", "guided-diffusion and improved-diffusion UNetModel (.pt)", params, PJD_COUNTOF(params), false},
     .match = guided_match,
     .open = guided_open,
     .build = guided_build,

@@ -464,7 +464,7 @@ static void lucidrains_destroy(pjd_network *net)
 
 const pjd_network_class pjd_net_lucidrains = {
     .entry = {"lucidrains", "denoising-diffusion-pytorch's Unet, alone or in its GaussianDiffusion", params,
-              PJD_COUNTOF(params)},
+              PJD_COUNTOF(params), false},
     .match = lucidrains_match,
     .open = lucidrains_open,
     .build = lucidrains_build,

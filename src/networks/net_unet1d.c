@@ -592,7 +592,7 @@ static void unet1d_destroy(pjd_network *net)
 
 const pjd_network_class pjd_net_unet1d = {
     .entry = {"unet1d", "UNet1d of audio-diffusion-pytorch 0.0.43: music, one stem a channel (.ckpt)", params,
-              PJD_COUNTOF(params)},
+              PJD_COUNTOF(params), false},
     .match = unet1d_match,
     .open = unet1d_open,
     .build = unet1d_build,

@@ -533,7 +533,8 @@ static void unet2d_destroy(pjd_network *net)
 }
 
 const pjd_network_class pjd_net_unet2d = {
-    .entry = {"unet2d", "diffusers UNet2DModel (config.json and .safetensors or .bin)", params, PJD_COUNTOF(params)},
+    .entry = {"unet2d", "diffusers UNet2DModel (config.json and .safetensors or .bin)", params, PJD_COUNTOF(params),
+              false},
     .match = unet2d_match,
     .open = unet2d_open,
     .build = unet2d_build,

@@ -276,18 +276,20 @@ typedef struct row_loops {
     void (*gather)(const some_rows *r, const float *v, bool add, float *sum);
 } row_loops;
 
-#define ROW_LOOPS(isa, FOR)                                                                                            \
-    FOR static void spread_##isa(const some_rows *r, const float *x, float *to)                                        \
+#define FOR_any
+#define FOR_avx2 __attribute__((target("avx2")))
+#define ROW_LOOPS(isa)                                                                                                 \
+    FOR_##isa static void spread_##isa(const some_rows *r, const float *x, float *to)                                  \
     {                                                                                                                  \
         spread_body(r, x, to);                                                                                         \
     }                                                                                                                  \
-    FOR static void gather_##isa(const some_rows *r, const float *v, bool add, float *sum)                             \
+    FOR_##isa static void gather_##isa(const some_rows *r, const float *v, bool add, float *sum)                       \
     {                                                                                                                  \
         gather_body(r, v, add, sum);                                                                                   \
     }
-ROW_LOOPS(any, )
+ROW_LOOPS(any)
 #if defined(__x86_64__)
-ROW_LOOPS(avx2, __attribute__((target("avx2"))))
+ROW_LOOPS(avx2)
 #endif
 
 static row_loops row_loops_best(void)

@@ -152,7 +152,7 @@ static const pjd_param table_of_params[] = {
 };
 
 const pjd_op_class pjd_op_colorize = {
-    .entry = {"colorize", "give a gray picture its colours", table_of_params, PJD_COUNTOF(table_of_params)},
+    .entry = {"colorize", "give a gray picture its colours", table_of_params, PJD_COUNTOF(table_of_params), false},
     .params_size = sizeof(colorize_params),
     .create = create,
 };

@@ -185,7 +185,7 @@ static pjd_status create(const void *params, const bool *present, bool part, con
 }
 
 const pjd_op_class pjd_op_deblur = {
-    .entry = {"deblur", "remove a known blur", table_of_params, PJD_COUNTOF(table_of_params)},
+    .entry = {"deblur", "remove a known blur", table_of_params, PJD_COUNTOF(table_of_params), false},
     .params_size = sizeof(deblur_params),
     .create = create,
 };

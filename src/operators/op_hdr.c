@@ -114,7 +114,8 @@ static const pjd_param table_of_params[] = {
 };
 
 const pjd_op_class pjd_op_hdr = {
-    .entry = {"hdr", "restore what over- and underexposure clipped", table_of_params, PJD_COUNTOF(table_of_params)},
+    .entry = {"hdr", "restore what over- and underexposure clipped", table_of_params, PJD_COUNTOF(table_of_params),
+              false},
     .params_size = sizeof(hdr_params),
     .create = create,
     .nonlinear = true,

@@ -269,7 +269,7 @@ static const pjd_param table_of_params[] = {
 };
 
 const pjd_op_class pjd_op_inpaint = {
-    .entry = {"inpaint", "fill missing pixels", table_of_params, PJD_COUNTOF(table_of_params)},
+    .entry = {"inpaint", "fill missing pixels", table_of_params, PJD_COUNTOF(table_of_params), false},
     .params_size = sizeof(inpaint_params),
     .create = create,
 };

@@ -407,7 +407,7 @@ static const pjd_param table_of_params[] = {
 
 const pjd_op_class pjd_op_superres = {
     .entry = {"superres", "enlarge a picture whose pixels are averages of several", table_of_params,
-              PJD_COUNTOF(table_of_params)},
+              PJD_COUNTOF(table_of_params), false},
     .params_size = sizeof(superres_params),
     .create = create,
 };
