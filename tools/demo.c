@@ -286,7 +286,7 @@ static bool psnr(int argc, char **argv)
     return ok;
 }
 
-/* ---- sheet|details|unscored OUT [LABEL MEASURED RESTORED ORIGINAL]...: one row each ---- */
+/* ---- sheet|details|unscored|bare OUT [LABEL MEASURED RESTORED ORIGINAL]...: one row each ---- */
 
 enum { ROWS = 8 };
 
@@ -357,8 +357,8 @@ static bool row(char **paths, bool whole, demo_image shown[3], char captions[2][
     return ok;
 }
 
-/* scored: what was measured is a picture like the others, and has a score too. */
-static bool rows_sheet(int argc, char **argv, bool whole, bool scored)
+/* first: column of the first score; what was measured has one (0) where it is a picture like the others. */
+static bool rows_sheet(int argc, char **argv, bool whole, size_t first)
 {
     static const char *const titles[] = {"measured", "restored", "original"};
     const char *labels[ROWS];
@@ -374,7 +374,7 @@ static bool rows_sheet(int argc, char **argv, bool whole, bool scored)
         ok = row(argv + 2 + 4 * r, whole, shown[r], captions[r]);
         for (size_t k = 0; k < 3; k++)
             cells[3 * r + k] = (pjd_sheet_cell){shown[r][k].data, shown[r][k].shape,
-                                                k < 2 && (k || scored) ? captions[r][k] : NULL};
+                                                k < 2 && k >= first ? captions[r][k] : NULL};
         if (r == 0)
             side = shown[0][2].shape.dim[1] < shown[0][2].shape.dim[2] ? shown[0][2].shape.dim[1]
                                                                        : shown[0][2].shape.dim[2];
@@ -390,17 +390,23 @@ static bool rows_sheet(int argc, char **argv, bool whole, bool scored)
 
 static bool sheet(int argc, char **argv)
 {
-    return rows_sheet(argc, argv, true, true);
+    return rows_sheet(argc, argv, true, 0);
 }
 
 static bool details(int argc, char **argv)
 {
-    return rows_sheet(argc, argv, false, true);
+    return rows_sheet(argc, argv, false, 0);
 }
 
 static bool unscored(int argc, char **argv)
 {
-    return rows_sheet(argc, argv, true, false);
+    return rows_sheet(argc, argv, true, 1);
+}
+
+/* Without scores: of pictures that have to be turned before they are compared. */
+static bool bare(int argc, char **argv)
+{
+    return rows_sheet(argc, argv, true, 2);
 }
 
 /* ---- dispatch ---- */
@@ -415,7 +421,7 @@ static int usage(void)
           "       demo box LIKE OUT SIDE\n"
           "       demo show ARRAY OUT [moduli]\n"
           "       demo psnr ESTIMATE REFERENCE\n"
-          "       demo sheet|details|unscored OUT [LABEL MEASURED RESTORED ORIGINAL]...\n",
+          "       demo sheet|details|unscored|bare OUT [LABEL MEASURED RESTORED ORIGINAL]...\n",
           stderr);
     return 2;
 }
@@ -436,7 +442,8 @@ int main(int argc, char **argv)
                     {"psnr", psnr, 2, 2},
                     {"sheet", sheet, 5, 1 + 4 * ROWS},
                     {"details", details, 5, 1 + 4 * ROWS},
-                    {"unscored", unscored, 5, 1 + 4 * ROWS}};
+                    {"unscored", unscored, 5, 1 + 4 * ROWS},
+                    {"bare", bare, 5, 1 + 4 * ROWS}};
 
     for (size_t i = 0; argc > 1 && i < sizeof commands / sizeof *commands; i++)
         if (!strcmp(argv[1], commands[i].name)) {
