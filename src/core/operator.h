@@ -21,6 +21,8 @@ typedef struct pjd_op_vtbl {
     /* Overrides for operators that know better, and for nonlinear ones. NULL: from the above. */
     void (*project)(const pjd_operator *op, float *x, const float *y, double alpha, float *work);
     void (*prox)(const pjd_operator *op, float *x, const float *y, double lambda, float *work);
+    /* prox by iterations, where an error in x of this root mean square will go under in noise. NULL: prox. */
+    void (*prox_about)(const pjd_operator *op, float *x, const float *y, double lambda, double error, float *work);
     /* Nonlinear operators whose projection alone gets stuck: from x, look for a point that meets y and what else is known
        of x. A solver then tries several starts. NULL: project. */
     void (*search)(const pjd_operator *op, float *x, const float *y, float *work);

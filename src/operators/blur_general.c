@@ -133,7 +133,7 @@ static void gram_group(const void *ctx, size_t first, size_t count, float *s)
         float *re = s + e * PJD_FFT_ELEMENT, *im = re + PJD_FFT_LANES;
 
         for (size_t l = 0; l < PJD_FFT_LANES; l++) {
-            float f = j->inverse ? 1.0f / (p[l] + j->lambda) : p[l];
+            float f = j->inverse ? 1.0f / (p[l] + j->lambda) : p[l] + j->lambda;
 
             re[l] *= f;
             im[l] *= f;
@@ -141,7 +141,7 @@ static void gram_group(const void *ctx, size_t first, size_t count, float *s)
     }
 }
 
-/* to = crop(F* (|H|^2 [or its inverse 1 / (|H|^2 + lambda)]) F pad(from)) */
+/* to = crop(F* (|H|^2 + lambda) F pad(from)), or its inverse's */
 static void gram(const pjd_blur *b, const float *from, float *to, bool inverse, double lambda, float *work)
 {
     pjd_window window = {0, 0, b->h, b->w, b->w, false};
@@ -154,12 +154,12 @@ static void gram(const pjd_blur *b, const float *from, float *to, bool inverse, 
 /* to = (A A* + lambda) from. Where X is x, A* never leaves the grid and the two transforms between cancel. */
 static void normal(const pjd_blur *b, const float *from, float *to, double lambda, float *spare, float *work)
 {
-    if (b->rows) {
-        pjd_blur_adjoint(b, from, spare, work);
-        pjd_blur_apply(b, spare, to, work);
-    } else {
-        gram(b, from, to, false, 0.0, work);
+    if (!b->rows) {
+        gram(b, from, to, false, lambda, work);
+        return;
     }
+    pjd_blur_adjoint(b, from, spare, work);
+    pjd_blur_apply(b, spare, to, work);
     pjd_vec_axpy(lambda, from, to, b->h * b->w);
 }
 
@@ -168,13 +168,17 @@ static void normal(const pjd_blur *b, const float *from, float *to, double lambd
  * misses is the border. The weights are floored, the preconditioner's more: below, rounding (and for auto the freedom
  * of the unseen border) is amplified faster than the picture gains. In trials on photographs with 8-bit rounding, more
  * than a few steps at a smaller weight made the result worse.
+ *
+ * error: root mean square in x that is small enough. With e = u's error, A* e has the squared norm e A A* e, below
+ * e (A A* + lambda) e, which is the residual's in the inverse: about gamma, as far as the preconditioner is one.
  */
-static void correct_plane(const pjd_blur *b, float *x, const float *y, double scale, double lambda, float *work)
+static void correct_plane(const pjd_blur *b, float *x, const float *y, double scale, double lambda, double error,
+                          float *work)
 {
     size_t n = b->h * b->w, step = pjd_op_pad(n);
     float *r = work, *z = r + step, *p = z + step, *q = p + step, *u = q + step, *spare = u + step;
     float *rest = spare + pjd_op_pad(b->xh * b->xw);
-    double least = (b->rows ? 1e-6 : 1e-4) * b->top, smooth, gamma, gamma0, tolerance = b->opt.tolerance;
+    double least = (b->rows ? 1e-6 : 1e-4) * b->top, smooth, gamma, enough, tolerance = b->opt.tolerance;
 
     /* a proximal step is one of many, between which noise is added */
     if (!(lambda > 0.0) && tolerance > PROJECTION)
@@ -186,7 +190,8 @@ static void correct_plane(const pjd_blur *b, float *x, const float *y, double sc
     gram(b, r, z, true, smooth, rest);
     memcpy(p, z, n * sizeof *p);
     memset(u, 0, n * sizeof *u);
-    gamma0 = gamma = pjd_vec_dot(r, z, n);
+    gamma = pjd_vec_dot(r, z, n);
+    enough = fmax(tolerance * tolerance * gamma, error * error * (double)(b->xh * b->xw));
     for (size_t k = 0; k < b->opt.iterations && gamma > 0.0; k++) {
         double curvature, next;
 
@@ -200,7 +205,7 @@ static void correct_plane(const pjd_blur *b, float *x, const float *y, double sc
         pjd_vec_axpy(-gamma / curvature, q, r, n);
         gram(b, r, z, true, smooth, rest);
         next = pjd_vec_dot(r, z, n);
-        if (!(next > tolerance * tolerance * gamma0))
+        if (!(next > enough))
             break;
         pjd_vec_xpay(z, next / gamma, p, n);
         gamma = next;
@@ -223,31 +228,37 @@ static size_t side_by_side(const pjd_blur *b)
     return !b->svd && b->c <= PJD_FFT_THREADS && b->ch * b->cw <= (size_t)1 << 18 ? b->c : 1;
 }
 
-static void correct(const pjd_operator *op, float *x, const float *y, double scale, double lambda, float *work)
+static void correct(const pjd_operator *op, float *x, const float *y, double scale, double lambda, double error,
+                    float *work)
 {
     const pjd_blur *b = op->priv;
     size_t slots = side_by_side(b), slot = pjd_op_pad(correct_work(b));
     int team = omp_get_max_threads() < (int)slots ? omp_get_max_threads() : (int)slots;
 
-    if (slots == 1) {
+    if (b->svd) {
         for (size_t c = 0; c < b->c; c++)
-            (b->svd ? pjd_svd_correct : correct_plane)(b, x + c * b->xh * b->xw, y + c * b->h * b->w, scale, lambda,
-                                                       work);
+            pjd_svd_correct(b, x + c * b->xh * b->xw, y + c * b->h * b->w, scale, lambda, work);
         return;
     }
-#pragma omp parallel for schedule(dynamic) num_threads(team)
+#pragma omp parallel for schedule(dynamic) num_threads(team) if (slots > 1)
     for (size_t c = 0; c < b->c; c++)
-        correct_plane(b, x + c * b->xh * b->xw, y + c * b->h * b->w, scale, lambda, work + c * slot);
+        correct_plane(b, x + c * b->xh * b->xw, y + c * b->h * b->w, scale, lambda, error,
+                      work + (slots > 1 ? c * slot : 0));
 }
 
 static void project(const pjd_operator *op, float *x, const float *y, double alpha, float *work)
 {
-    correct(op, x, y, sqrt(alpha), 0.0, work);
+    correct(op, x, y, sqrt(alpha), 0.0, 0.0, work);
 }
 
 static void prox(const pjd_operator *op, float *x, const float *y, double lambda, float *work)
 {
-    correct(op, x, y, 1.0, lambda, work);
+    correct(op, x, y, 1.0, lambda, 0.0, work);
+}
+
+static void prox_about(const pjd_operator *op, float *x, const float *y, double lambda, double error, float *work)
+{
+    correct(op, x, y, 1.0, lambda, error, work);
 }
 
 static double noise_gain(const pjd_operator *op, double sigma2)
@@ -388,7 +399,7 @@ pjd_status pjd_blur_general(const pjd_psf *psf, const pjd_blur_options *opt, con
 #define COMMON                                                                                                         \
     .apply = apply, .adjoint = adjoint, .project = project, .prox = prox, .noise_gain = noise_gain, .guess = guess,    \
     .destroy = destroy
-    static const pjd_op_vtbl iterative = {COMMON};
+    static const pjd_op_vtbl iterative = {COMMON, .prox_about = prox_about};
     static const pjd_op_vtbl dense = {COMMON, .to_spectral = to_spectral, .from_spectral = from_spectral, .data = data};
 #undef COMMON
     pjd_operator *op = NULL;

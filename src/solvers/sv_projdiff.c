@@ -264,13 +264,20 @@ static void mix_spectral(projdiff *w, double abar)
     }
 }
 
+/* What the point's iterations leave as error beside the noise that is added to it. */
+#define SHARE_OF_NOISE 0.03
+
 static void mix_proximal(projdiff *w, double abar)
 {
-    double tau2 = (1 - abar) / abar, sigma2 = w->r->sigma * w->r->sigma;
+    const pjd_operator *op = w->r->op;
+    double tau2 = (1 - abar) / abar, lambda = w->r->sigma * w->r->sigma / (w->s->prior_gain * tau2);
     float sa = (float)sqrt(abar), sb = (float)sqrt(1 - abar);
 
     memcpy(w->u, w->r->x0, w->n * sizeof *w->u);
-    each_sample(w, w->u, sigma2 / (w->s->prior_gain * tau2));
+    for (size_t s = 0; s < w->r->samples && op->v->prox_about; s++)
+        op->v->prox_about(op, w->u + s * op->nx, w->r->y, lambda, SHARE_OF_NOISE * sqrt(tau2), w->work);
+    if (!op->v->prox_about)
+        each_sample(w, w->u, lambda);
 #pragma omp parallel for schedule(static) if (w->n > WORTH_A_TEAM)
     for (size_t i = 0; i < w->n; i++)
         w->xt[i] = sa * w->u[i] + sb * w->z[i];
