@@ -124,21 +124,40 @@ typedef struct gram_job {
     float lambda;
 } gram_job;
 
+static inline __attribute__((always_inline)) void gram_body(const float *restrict p, const gram_job *j, size_t count,
+                                                            float *restrict s)
+{
+    const bool inverse = j->inverse;
+    const float lambda = j->lambda;
+
+    for (size_t e = 0; e < count; e++, p += PJD_FFT_LANES, s += PJD_FFT_ELEMENT)
+        for (size_t l = 0; l < PJD_FFT_LANES; l++) {
+            float f = inverse ? 1.0f / (p[l] + lambda) : p[l] + lambda;
+
+            s[l] *= f;
+            s[PJD_FFT_LANES + l] *= f;
+        }
+}
+
+#if defined(__x86_64__)
+__attribute__((target("avx2"))) static void gram_avx2(const float *p, const gram_job *j, size_t count, float *s)
+{
+    gram_body(p, j, count, s);
+}
+#endif
+
 static void gram_group(const void *ctx, size_t first, size_t count, float *s)
 {
     const gram_job *j = ctx;
     const float *p = j->b->power + first * PJD_FFT_LANES;
 
-    for (size_t e = 0; e < count; e++, p += PJD_FFT_LANES) {
-        float *re = s + e * PJD_FFT_ELEMENT, *im = re + PJD_FFT_LANES;
-
-        for (size_t l = 0; l < PJD_FFT_LANES; l++) {
-            float f = j->inverse ? 1.0f / (p[l] + j->lambda) : p[l] + j->lambda;
-
-            re[l] *= f;
-            im[l] *= f;
-        }
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2")) {
+        gram_avx2(p, j, count, s);
+        return;
     }
+#endif
+    gram_body(p, j, count, s);
 }
 
 /* to = crop(F* (|H|^2 + lambda) F pad(from)), or its inverse's */

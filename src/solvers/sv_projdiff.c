@@ -264,8 +264,9 @@ static void mix_spectral(projdiff *w, double abar)
     }
 }
 
-/* What the point's iterations leave as error beside the noise that is added to it. */
-#define SHARE_OF_NOISE 0.03
+/* What the point's iterations leave as error beside the noise that is added to it. Motion blur with 8-bit rounding, on crops of
+   photographs: 11.1 iterations a step with 0.03, 7.9 and 0.01 dB less with this, 4.4 and 0.05 dB less with 0.3. */
+#define SHARE_OF_NOISE 0.15
 
 static void mix_proximal(projdiff *w, double abar)
 {
