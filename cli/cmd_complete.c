@@ -43,7 +43,6 @@ static const A defaults = {.window = -1, .overlap = -1, .takes = 1};
 static int run(const void *args)
 {
     const A *a = args;
-    double low = a->sigma_min > 0 ? a->sigma_min : 1e-4, high = a->sigma_max > 0 ? a->sigma_max : 20;
     music m = {0};
     int code;
 
@@ -51,10 +50,11 @@ static int run(const void *args)
         return cli_error(CLI_USAGE, "-o DIR is missing: where the new stems go");
     if (a->given.count == 0)
         return cli_error(CLI_USAGE, "--given STEM=FILE is missing: what is there already (else: projdiff sample)");
-    if (!(low < high))
-        return cli_error(CLI_USAGE, "--sigma-min: expected less than the highest level, %g, found %g", high, low);
     cli_progress_init(a->progress);
     cli_set_threads(a->threads);
+    code = music_check_levels(a->sigma_min, a->sigma_max, 20);
+    if (code != CLI_DONE)
+        return code;
     code = music_open(a->model, a->model_config, a->stems, a->rate, true, &m);
     if (code == CLI_DONE)
         code = compose(a, &m);

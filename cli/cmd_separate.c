@@ -92,24 +92,11 @@ pjd_runner_options separate_runner(const separate_args *a)
                                 .log = {cli_log, NULL}};
 }
 
-/* Before anything is written. */
-static int check_levels(const A *a, const music *m)
-{
-    pjd_source_options o;
-    double low, high;
-
-    separate_options(a, m, &o);
-    low = o.sigma_min > 0 ? o.sigma_min : 1e-4;
-    high = o.sigma_max > 0 ? o.sigma_max : 1;
-    if (!(low < high))
-        return cli_error(CLI_USAGE, "--sigma-min: expected less than the highest level, %g, found %g", high, low);
-    return CLI_DONE;
-}
-
 static int run(const void *args)
 {
     const A *a = args;
     music m = {0};
+    pjd_source_options o;
     bool array;
     int code;
 
@@ -123,8 +110,9 @@ static int run(const void *args)
     cli_progress_init(a->progress);
     cli_set_threads(a->threads);
     code = music_open(a->model, a->model_config, a->stems, a->rate, false, &m);
-    if (code == CLI_DONE)
-        code = check_levels(a, &m);
+    separate_options(a, &m, &o);
+    if (code == CLI_DONE) /* before anything is written */
+        code = music_check_levels(o.sigma_min, o.sigma_max, 1);
     if (code == CLI_DONE)
         code = array ? separate_array(a, &m) : separate_sound(a, &m);
     if (cli_interrupted()) {

@@ -185,6 +185,15 @@ static int find_rate(double wanted, music *m)
     return CLI_DONE;
 }
 
+int music_check_levels(double sigma_min, double sigma_max, double highest)
+{
+    double low = sigma_min > 0 ? sigma_min : 1e-4, high = sigma_max > 0 ? sigma_max : highest;
+
+    if (!(low < high))
+        return cli_error(CLI_USAGE, "--sigma-min: expected less than the highest level, %g, found %g", high, low);
+    return CLI_DONE;
+}
+
 int music_open(const char *spec, const char *config, const char *stems, double rate, bool joint, music *out)
 {
     static const char *const shipped[] = {"music/isdm", "music/msdm"};

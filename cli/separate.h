@@ -28,6 +28,8 @@ typedef struct music {
    given. An exit code; music_close in any case. */
 int music_open(const char *spec, const char *config, const char *stems, double rate, bool joint, music *out);
 void music_close(music *m);
+/* That the lowest noise level is below the highest; 0: the solver's own, `highest` for the latter. An exit code. */
+int music_check_levels(double sigma_min, double sigma_max, double highest);
 /* How `length` samples are cut. window, overlap: in seconds; negative: what the model was trained on (else 11.9 s), and
    1.5 s or half a window. An exit code. */
 int music_windows(const music *m, double window, double overlap, size_t length, pjd_windows *out);
