@@ -5,8 +5,11 @@
 
 #include "nn/internal.h"
 
+typedef struct nn_conv_way nn_conv_way;
+
 /* What the choice may depend on: known before the plan exists. */
 typedef struct nn_conv_case {
+    const nn_conv_way *way; /* the one that is asked: several share their functions and differ by `form` */
     const nn_rec *r;
     nn_shape in, out;
     size_t batch, segs;
@@ -15,10 +18,11 @@ typedef struct nn_conv_case {
     nn_how how;
 } nn_conv_case;
 
-typedef struct nn_conv_way {
+struct nn_conv_way {
     const char *name;
-    bool affine;  /* takes NN_AFFINE */
-    nn_rate rate; /* of its units, in estimates of time */
+    const void *form; /* for its own functions */
+    bool affine;      /* takes NN_AFFINE */
+    nn_rate rate;     /* of its units, in estimates of time */
     bool (*can)(const nn_conv_case *c);
     /* Estimate in units of one multiply-add of the packed product; the cheapest that can is taken. */
     double (*cost)(const nn_conv_case *c);
@@ -28,7 +32,7 @@ typedef struct nn_conv_way {
     pjd_status (*prepare)(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, pjd_error *err);
     pjd_status (*run)(pjd_nn_plan *p, nn_step *s, pjd_error *err);
     void (*clear)(nn_step *s);
-} nn_conv_way;
+};
 
 typedef struct nn_conv_head {
     const nn_conv_way *way;

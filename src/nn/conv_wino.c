@@ -3,7 +3,7 @@
  * 3x3 convolution of stride 1 by Winograd's F(4x4, 3x3) or F(2x2, 3x3): 4 or 2.25 times fewer products than the direct sum.
  * 1x3, of one-dimensional networks, by F(4, 3): 2 times fewer; its tiles are one row high. 3x3 over a picture doubled by
  * repetition by four convolutions of 2x2 taps over the picture itself, one for each phase of the output (row and column even
- * or odd), by F(5x5, 2x2): 6.25 times fewer; m is 5.
+ * or odd), by F(5x5, 2x2): 6.25 times fewer.
  *
  * Two schedules give the same bytes. "Fused": a task transforms a block of tiles, multiplies and transforms back while the
  * block is in its core's cache; the weights pass once a block. "Staged": for layers whose weights are too large for that,
@@ -20,15 +20,24 @@
 #define STAGED_RUN 4                      /* tiles of a staged task's inputs */
 #define STAGED_TILES 72                   /* tiles of products a staged task holds */
 
+/* What sets the four ways apart. */
+typedef struct wino_form {
+    size_t m, rows;    /* outputs of a tile: a side, its height */
+    size_t side, high; /* inputs of a tile: a side, its height */
+    size_t kw, kh;     /* taps of a phase */
+    size_t phases;
+    double slower;       /* measured: its unit of cost in multiply-adds of the packed product */
+    double passage;      /* of a weight from memory, where memory counts too; see cost() */
+    double passage_fast; /* where only time does */
+} wino_form;
+
+static const wino_form form4 = {4, 4, 6, 6, 3, 3, 1, 1.2, 30, 4}, form2 = {2, 2, 4, 4, 3, 3, 1, 1.1, 30, 4},
+                       form5 = {5, 5, 6, 6, 2, 2, 4, 1.2, 30, 4}, form_line = {4, 1, 6, 1, 3, 1, 1, 1.2, 10, 10};
+
 typedef struct wino_priv {
     nn_conv_head head;
-    size_t m;         /* outputs a side of a tile */
-    size_t rows;      /* of outputs: m, or 1 */
-    size_t side;      /* inputs a side of a tile */
-    size_t high;      /* of inputs: side, or 1 */
-    size_t points;    /* high side */
-    size_t phases;    /* 1, or 4 */
-    size_t kh, kw;    /* taps of a phase */
+    const wino_form *f;
+    size_t points;    /* inputs of a tile */
     unsigned up;      /* its reading halves positions */
     size_t per_phase; /* floats of a phase's weights */
     float *weight, *bias, *zeros;
@@ -43,6 +52,11 @@ typedef struct wino_priv {
     size_t run;                /* tiles in a row whose inputs are normalised together */
     size_t n_room;             /* floats of their normalised inputs; 0 without NN_AFFINE */
 } wino_priv;
+
+static const wino_form *form_of(const nn_conv_case *c)
+{
+    return c->way->form;
+}
 
 static bool fits_any(const nn_conv_case *c)
 {
@@ -60,28 +74,18 @@ static bool fits_line(const nn_conv_case *c)
     return c->r->kh == 1 && c->r->pad_top == 0 && c->out.h == c->in.h && !c->r->up && fits_any(c);
 }
 
-static bool is_line(const nn_conv_case *c)
-{
-    return c->r->kh == 1;
-}
-
-static size_t side_of(size_t m)
-{
-    return m == 5 ? 6 : m + 2;
-}
-
 /* Outputs of one phase. */
-static const nn_shape *phase_of(const nn_conv_case *c, size_t m)
+static const nn_shape *phase_of(const nn_conv_case *c)
 {
-    return m == 5 ? &c->in : &c->out;
+    return form_of(c)->phases > 1 ? &c->in : &c->out;
 }
 
-static size_t tiles_of(const nn_conv_case *c, size_t m)
+static size_t tiles_of(const nn_conv_case *c)
 {
-    size_t rows = is_line(c) ? 1 : m;
-    const nn_shape *s = phase_of(c, m);
+    const wino_form *f = form_of(c);
+    const nn_shape *s = phase_of(c);
 
-    return ((s->h + rows - 1) / rows) * ((s->w + m - 1) / m);
+    return ((s->h + f->rows - 1) / f->rows) * ((s->w + f->m - 1) / f->m);
 }
 
 static bool fits_up(const nn_conv_case *c)
@@ -96,28 +100,14 @@ static bool fits_up(const nn_conv_case *c)
  * the passage takes, which keeps small pictures, where weights dominate, from holding large transformed weights; those of
  * a line are only twice the plain ones, and who asks for speed alone gets the factor that suits time.
  */
-static double wino_cost(const nn_conv_case *c, size_t m)
+static double cost(const nn_conv_case *c)
 {
-    double t = (double)tiles_of(c, m), points = (double)((is_line(c) ? 1 : side_of(m)) * side_of(m) * (m == 5 ? 4 : 1));
+    const wino_form *f = form_of(c);
+    double t = (double)tiles_of(c), points = (double)(f->high * f->side * f->phases);
     double n = (double)((c->out.c + 15) / 16 * 16), k = (double)c->in.c;
-    double passage = is_line(c) ? 10.0 : c->opt.precision == PJD_PRECISION_FAST ? 4.0 : 30.0;
+    double passage = c->opt.precision == PJD_PRECISION_FAST ? f->passage_fast : f->passage;
 
-    return t * points * (k * n + 8.0 * k + 7.0 * n) + passage * points * k * n;
-}
-
-static double cost4(const nn_conv_case *c)
-{
-    return 1.2 * wino_cost(c, 4);
-}
-
-static double cost2(const nn_conv_case *c)
-{
-    return 1.1 * wino_cost(c, 2);
-}
-
-static double cost5(const nn_conv_case *c)
-{
-    return 1.2 * wino_cost(c, 5);
+    return f->slower * (t * points * (k * n + 8.0 * k + 7.0 * n) + passage * points * k * n);
 }
 
 /* n in the fewest equal parts of at most `most`, whole rows of mr tiles: a short one would want all weights for little. */
@@ -129,22 +119,17 @@ static size_t part(size_t n, size_t most, size_t mr)
 }
 
 /* Everything but the weights. */
-static bool layout(const nn_conv_case *c, size_t m, wino_priv *w)
+static bool layout(const nn_conv_case *c, wino_priv *w)
 {
+    const wino_form *f = form_of(c);
     size_t mr = c->kernels->mr, nr = c->kernels->nr, width = c->out.c < nr ? pjd_panel_width(nr, c->out.c) : nr, per,
            all;
 
-    w->m = m;
-    w->rows = is_line(c) ? 1 : m;
-    w->side = side_of(m);
-    w->high = is_line(c) ? 1 : w->side;
-    w->points = w->high * w->side;
-    w->phases = m == 5 ? 4 : 1;
-    w->kh = m == 5 ? 2 : c->r->kh;
-    w->kw = m == 5 ? 2 : c->r->kw;
-    w->up = m == 5 ? 0 : (unsigned)c->r->up;
-    w->tiles_x = (phase_of(c, m)->w + m - 1) / m;
-    w->tiles = tiles_of(c, m);
+    w->f = f;
+    w->points = f->high * f->side;
+    w->up = f->phases > 1 ? 0 : (unsigned)c->r->up;
+    w->tiles_x = (phase_of(c)->w + f->m - 1) / f->m;
+    w->tiles = tiles_of(c);
     w->panels = (c->out.c + nr - 1) / nr;
     if (!pjd_mul(w->points * (c->in.c + width), sizeof(float), &per) || !pjd_mul(c->batch, w->tiles, &all) ||
         !pjd_pack_size(c->out.c, c->in.c * w->points, &w->per_phase))
@@ -152,8 +137,8 @@ static bool layout(const nn_conv_case *c, size_t m, wino_priv *w)
     w->all = all;
     w->block = CORE_BYTES / per / mr * mr;
     w->block = w->block < 2 * mr ? 2 * mr : w->block > 16 * mr ? 16 * mr : w->block;
-    w->staged = m != 5 && (w->points * c->in.c * c->out.c * sizeof(float) > SHARED_WEIGHTS ||
-                           (all + w->block - 1) / w->block < 2 * (size_t)c->opt.threads);
+    w->staged = f->phases == 1 && (w->points * c->in.c * c->out.c * sizeof(float) > SHARED_WEIGHTS ||
+                                   (all + w->block - 1) / w->block < 2 * (size_t)c->opt.threads);
     if (w->staged) {
         size_t most = ROUND_BYTES / (w->points * c->in.c * sizeof(float));
 
@@ -166,58 +151,27 @@ static bool layout(const nn_conv_case *c, size_t m, wino_priv *w)
     w->p_stride = w->block * width + 16;
     w->p_room = w->points * w->p_stride;
     w->run = w->staged ? STAGED_RUN : w->block;
-    w->n_room = c->r->in[NN_AFFINE] == PJD_NN_NONE ? 0 : w->high * (m * w->run + 2) * c->in.c / 16 * 16 + 16;
+    w->n_room = c->r->in[NN_AFFINE] == PJD_NN_NONE ? 0 : f->high * (f->m * w->run + 2) * c->in.c / 16 * 16 + 16;
     return pjd_mul(w->points, w->v_stride, &w->v_room);
 }
 
-static size_t scratch(const nn_conv_case *c, size_t m)
+static size_t scratch(const nn_conv_case *c)
 {
     wino_priv w = {0};
     size_t floats, threads = (size_t)c->opt.threads;
 
-    if (!layout(c, m, &w) || !pjd_mul(threads, w.p_room + w.n_room, &floats) ||
+    if (!layout(c, &w) || !pjd_mul(threads, w.p_room + w.n_room, &floats) ||
         !pjd_add(floats, (w.staged ? 1 : threads) * w.v_room, &floats) || !pjd_mul(floats, sizeof(float), &floats))
         return SIZE_MAX;
     return floats;
 }
 
-static size_t scratch4(const nn_conv_case *c)
+static size_t weights(const nn_conv_case *c)
 {
-    return scratch(c, 4);
-}
+    const wino_form *f = form_of(c);
+    size_t n;
 
-static size_t scratch2(const nn_conv_case *c)
-{
-    return scratch(c, 2);
-}
-
-static size_t scratch5(const nn_conv_case *c)
-{
-    return scratch(c, 5);
-}
-
-static size_t weights(const nn_conv_case *c, size_t m)
-{
-    size_t side = side_of(m), n;
-
-    return pjd_pack_size(c->out.c, c->in.c * (is_line(c) ? 1 : side) * side * (m == 5 ? 4 : 1), &n)
-               ? (n + c->out.c) * sizeof(float)
-               : 0;
-}
-
-static size_t weights4(const nn_conv_case *c)
-{
-    return weights(c, 4);
-}
-
-static size_t weights2(const nn_conv_case *c)
-{
-    return weights(c, 2);
-}
-
-static size_t weights5(const nn_conv_case *c)
-{
-    return weights(c, 5);
+    return pjd_pack_size(c->out.c, c->in.c * f->high * f->side * f->phases, &n) ? (n + c->out.c) * sizeof(float) : 0;
 }
 
 typedef struct pack_job {
@@ -231,20 +185,19 @@ static void pack_task(void *ctx, size_t task, int thread)
     const pack_job *j = ctx;
     size_t nr = j->c->kernels->nr, n0 = task % j->w->panels * nr, phase = task / j->w->panels, ic = j->c->in.c;
     size_t n = j->c->out.c - n0 < nr ? j->c->out.c - n0 : nr;
-    const float *from = j->c->r->weight + n0 * ic * (j->w->rows == 1 ? 3 : 9);
+    const float *from = j->c->r->weight + n0 * ic * (j->w->f == &form_line ? 3 : 9);
     float *to = j->w->weight + phase * j->w->per_phase + n0 * ic * j->w->points;
 
     (void)thread;
-    if (j->w->rows == 1)
+    if (j->w->f == &form_line)
         j->c->kernels->line_weight(nr, n, ic, from, to);
-    else if (j->w->phases > 1)
+    else if (j->w->f == &form5)
         pjd_wino_up_weight((unsigned)phase, nr, n, ic, from, to);
     else
-        j->c->kernels->wino_weight(j->w->m, nr, n, ic, from, to);
+        j->c->kernels->wino_weight(j->w->f->m, nr, n, ic, from, to);
 }
 
-static pjd_status prepare(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, const nn_conv_way *way, size_t m,
-                          pjd_error *err)
+static pjd_status prepare(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, pjd_error *err)
 {
     wino_priv *w = pjd_alloc_zero(1, sizeof *w);
     size_t floats;
@@ -252,8 +205,8 @@ static pjd_status prepare(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, con
     s->priv = w;
     if (!w)
         return pjd_error_nomem(err, "conv", sizeof *w);
-    w->head.way = way;
-    if (!layout(c, m, w) || !pjd_mul(w->per_phase, w->phases, &floats))
+    w->head.way = c->way;
+    if (!layout(c, w) || !pjd_mul(w->per_phase, w->f->phases, &floats))
         return pjd_error_set(err, PJD_ERR_SHAPE, "conv: weights are too large");
     w->zeros = pjd_alloc_zero(c->in.c, sizeof *w->zeros);
     w->weight = pjd_nn_weights(p, floats);
@@ -261,30 +214,10 @@ static pjd_status prepare(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, con
         w->bias = pjd_nn_weights(p, c->out.c);
     if (!w->zeros || !w->weight || (c->r->bias && !w->bias))
         return pjd_error_nomem(err, "conv", floats * sizeof(float));
-    pjd_nn_parallel(p, pjd_nn_threads_for(p, (double)floats), w->panels * w->phases, pack_task, &(pack_job){c, w});
+    pjd_nn_parallel(p, pjd_nn_threads_for(p, (double)floats), w->panels * w->f->phases, pack_task, &(pack_job){c, w});
     if (c->r->bias)
         memcpy(w->bias, c->r->bias, c->out.c * sizeof *w->bias);
     return PJD_OK;
-}
-
-static pjd_status prepare4(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, pjd_error *err)
-{
-    return prepare(p, s, c, &pjd_nn_conv_wino4, 4, err);
-}
-
-static pjd_status prepare_line(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, pjd_error *err)
-{
-    return prepare(p, s, c, &pjd_nn_conv_line4, 4, err);
-}
-
-static pjd_status prepare2(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, pjd_error *err)
-{
-    return prepare(p, s, c, &pjd_nn_conv_wino2, 2, err);
-}
-
-static pjd_status prepare5(pjd_nn_plan *p, nn_step *s, const nn_conv_case *c, pjd_error *err)
-{
-    return prepare(p, s, c, &pjd_nn_conv_wino5, 5, err);
 }
 
 static void clear(nn_step *s)
@@ -319,18 +252,18 @@ static tile_at place(const wino_priv *w, size_t tile)
     item = tile / w->tiles;
     q = tile - item * w->tiles;
     row = q / w->tiles_x;
-    return (tile_at){phase, item, row * w->rows, (q - row * w->tiles_x) * w->m};
+    return (tile_at){phase, item, row * w->f->rows, (q - row * w->tiles_x) * w->f->m};
 }
 
 /* How far before an output's own position its first tap is. */
 static size_t before_y(const wino_job *j, const tile_at *t)
 {
-    return j->w->phases > 1 ? 1 - t->phase / 2 : j->s->rec.pad_top;
+    return j->w->f->phases > 1 ? 1 - t->phase / 2 : j->s->rec.pad_top;
 }
 
 static size_t before_x(const wino_job *j, const tile_at *t)
 {
-    return j->w->phases > 1 ? 1 - t->phase % 2 : j->s->rec.pad_left;
+    return j->w->f->phases > 1 ? 1 - t->phase % 2 : j->s->rec.pad_left;
 }
 
 /* Of an output of a phase in all of them, in positions. */
@@ -338,7 +271,7 @@ static size_t output_at(const wino_job *j, const tile_at *t, size_t y, size_t x)
 {
     const nn_shape *s = &j->s->out.s;
 
-    if (j->w->phases > 1) {
+    if (j->w->f->phases > 1) {
         y = 2 * y + t->phase / 2;
         x = 2 * x + t->phase % 2;
     }
@@ -347,12 +280,12 @@ static size_t output_at(const wino_job *j, const tile_at *t, size_t y, size_t x)
 
 static void next_tile(const wino_priv *w, tile_at *t)
 {
-    t->x += w->m;
-    if (t->x < w->tiles_x * w->m)
+    t->x += w->f->m;
+    if (t->x < w->tiles_x * w->f->m)
         return;
     t->x = 0;
-    t->y += w->rows;
-    if (t->y < w->tiles / w->tiles_x * w->rows)
+    t->y += w->f->rows;
+    if (t->y < w->tiles / w->tiles_x * w->f->rows)
         return;
     t->y = 0;
     t->item++;
@@ -369,7 +302,7 @@ static void point(const wino_job *j, const tile_at *t, const window *g, const fl
 {
     const nn_tensor *x = &j->s->in[NN_X];
     unsigned up = j->w->up;
-    size_t side = j->w->side, high = j->w->high, y0 = t->y - before_y(j, t),
+    size_t side = j->w->f->side, high = j->w->f->high, y0 = t->y - before_y(j, t),
            x0 = t->x - before_x(j, t); /* may wrap below 0 */
     size_t h = x->s.h << up, w = x->s.w << up, column[6];
 
@@ -411,8 +344,8 @@ static window normalise(const wino_job *j, const tile_at *t, size_t n, float *no
     size_t c = x->s.c, ldc = pjd_nn_padded(c), y0, y1, x0, x1, at = 0;
     const float *mean = j->s->in[NN_AFFINE].seg[0].p + t->item * 3 * ldc;
 
-    reach(t->y, j->w->rows, j->w->kh, before_y(j, t), j->w->up, x->s.h, &y0, &y1);
-    reach(t->x, n * j->w->m, j->w->kw, before_x(j, t), j->w->up, x->s.w, &x0, &x1);
+    reach(t->y, j->w->f->rows, j->w->f->kh, before_y(j, t), j->w->up, x->s.h, &y0, &y1);
+    reach(t->x, n * j->w->f->m, j->w->f->kw, before_x(j, t), j->w->up, x->s.w, &x0, &x1);
     for (size_t i = 0; i < x->segs; i++) {
         const struct nn_seg *g = &x->seg[i];
 
@@ -428,12 +361,13 @@ static window normalise(const wino_job *j, const tile_at *t, size_t n, float *no
 static void transform(const wino_job *j, tile_at t, size_t n, const window *g, float *v)
 {
     const pjd_kernels *k = j->p->kernels;
-    void (*input)(size_t, const float *const *, float *, size_t) = j->w->rows == 1   ? k->line4_input
-                                                                   : j->w->side == 6 ? k->wino4_input
-                                                                                     : k->wino2_input;
+    const wino_form *f = j->w->f;
+    void (*input)(size_t, const float *const *, float *, size_t) = f == &form_line ? k->line4_input
+                                                                   : f == &form2   ? k->wino2_input
+                                                                                   : k->wino4_input;
     const float *src[36];
 
-    for (size_t i = 0; i < n; i++, t.x += j->w->m) {
+    for (size_t i = 0; i < n; i++, t.x += j->w->f->m) {
         point(j, &t, g, src);
         input(g->c, src, v + i * j->s->in[NN_X].s.c, j->w->v_stride);
     }
@@ -445,7 +379,7 @@ static void tiles_in(const wino_job *j, tile_at *t, size_t n, float *v, int thre
     const nn_tensor *x = &j->s->in[NN_X];
 
     for (size_t some; n > 0; n -= some) {
-        size_t left = j->w->tiles_x - t->x / j->w->m, at = 0;
+        size_t left = j->w->tiles_x - t->x / j->w->f->m, at = 0;
         window g;
 
         some = left < n ? left : n;
@@ -461,7 +395,7 @@ static void tiles_in(const wino_job *j, tile_at *t, size_t n, float *v, int thre
             transform(j, *t, some, &g, v + at);
         }
         v += some * x->s.c;
-        t->x += (some - 1) * j->w->m;
+        t->x += (some - 1) * j->w->f->m;
         next_tile(j->w, t);
     }
 }
@@ -469,9 +403,10 @@ static void tiles_in(const wino_job *j, tile_at *t, size_t n, float *v, int thre
 static void tile_out(const wino_job *j, const tile_at *t, size_t n0, size_t cols, const float *products)
 {
     const pjd_kernels *k = j->p->kernels;
+    const wino_form *f = j->w->f;
     const nn_step *s = j->s;
     const nn_tensor *res = &s->in[NN_RESIDUAL], *b2 = &s->in[NN_BIAS2];
-    size_t oc = s->out.s.c, at = output_at(j, t, t->y, t->x) * oc + n0, step = j->w->phases > 1 ? 2 : 1;
+    size_t oc = s->out.s.c, at = output_at(j, t, t->y, t->x) * oc + n0, step = j->w->f->phases > 1 ? 2 : 1;
     pjd_wino_out o = {.y = s->out.seg[0].p + at,
                       .ld_x = step * oc,
                       .ld_y = step * s->out.s.w * oc,
@@ -482,9 +417,9 @@ static void tile_out(const wino_job *j, const tile_at *t, size_t n0, size_t cols
                       .add = res->segs ? res->seg[0].p + at : NULL,
                       .act = (pjd_kact)s->rec.act};
 
-    (j->w->rows == 1 ? k->line4_output
-     : j->w->m == 5  ? k->wino5_output
-     : j->w->m == 4  ? k->wino4_output
+    (f == &form_line ? k->line4_output
+     : f == &form5   ? k->wino5_output
+     : f == &form4   ? k->wino4_output
                      : k->wino2_output)(cols, products, j->w->p_stride, &o);
 }
 
@@ -502,14 +437,14 @@ static inline void fetch(const float *p, size_t n)
 static void fetch_inputs(const wino_job *j, size_t ahead)
 {
     const nn_tensor *x = &j->s->in[NN_X];
-    size_t m = j->w->m, had = j->w->kw - 1, y0, y1, x0, x1;
+    size_t m = j->w->f->m, had = j->w->f->kw - 1, y0, y1, x0, x1;
     tile_at t;
 
-    if (ahead >= j->w->all * j->w->phases)
+    if (ahead >= j->w->all * j->w->f->phases)
         return;
     t = place(j->w, ahead);
-    reach(t.y, j->w->rows, j->w->kh, before_y(j, &t), j->w->up, x->s.h, &y0, &y1);
-    reach(t.x + had, m - had, j->w->kw, before_x(j, &t), j->w->up, x->s.w, &x0, &x1);
+    reach(t.y, j->w->f->rows, j->w->f->kh, before_y(j, &t), j->w->up, x->s.h, &y0, &y1);
+    reach(t.x + had, m - had, j->w->f->kw, before_x(j, &t), j->w->up, x->s.w, &x0, &x1);
     for (size_t i = 0; i < x->segs; i++)
         for (size_t a = y0; a < y1 && x0 < x1; a++)
             fetch(x->seg[i].p + ((t.item * x->s.h + a) * x->s.w + x0) * x->seg[i].ld, (x1 - x0) * x->seg[i].ld);
@@ -519,11 +454,11 @@ static void fetch_outputs(const wino_job *j, size_t tile, size_t n0, size_t cols
 {
     const nn_step *s = j->s;
     const struct nn_seg *g = s->in[NN_RESIDUAL].segs ? &s->in[NN_RESIDUAL].seg[0] : &s->out.seg[0];
-    size_t step = j->w->phases > 1 ? 2 : 1;
+    size_t step = j->w->f->phases > 1 ? 2 : 1;
     tile_at t = place(j->w, tile);
 
-    for (size_t a = t.y; a < t.y + j->w->rows && a < s->out.s.h / step; a++)
-        for (size_t b = t.x; b < t.x + j->w->m && b < s->out.s.w / step; b++)
+    for (size_t a = t.y; a < t.y + j->w->f->rows && a < s->out.s.h / step; a++)
+        for (size_t b = t.x; b < t.x + j->w->f->m && b < s->out.s.w / step; b++)
             fetch(g->p + output_at(j, &t, a, b) * g->ld + n0, cols);
 }
 
@@ -603,7 +538,7 @@ static pjd_status run(pjd_nn_plan *p, nn_step *s, pjd_error *err)
     j.normal = j.products + (size_t)p->threads * w->p_room;
     j.v = j.normal + (size_t)p->threads * w->n_room;
     if (!w->staged) {
-        pjd_nn_parallel(p, p->threads, w->phases * ((w->all + w->block - 1) / w->block), fused_task, &j);
+        pjd_nn_parallel(p, p->threads, w->f->phases * ((w->all + w->block - 1) / w->block), fused_task, &j);
         return PJD_OK;
     }
     for (j.first = 0; j.first < w->all; j.first += w->round) {
@@ -615,42 +550,13 @@ static pjd_status run(pjd_nn_plan *p, nn_step *s, pjd_error *err)
     return PJD_OK;
 }
 
-const nn_conv_way pjd_nn_conv_wino4 = {.name = "wino4",
-                                       .affine = true,
-                                       .rate = NN_RATE_WINO,
-                                       .can = fits,
-                                       .cost = cost4,
-                                       .scratch = scratch4,
-                                       .weights = weights4,
-                                       .prepare = prepare4,
-                                       .run = run,
-                                       .clear = clear};
-const nn_conv_way pjd_nn_conv_wino2 = {.name = "wino2",
-                                       .rate = NN_RATE_WINO,
-                                       .can = fits,
-                                       .cost = cost2,
-                                       .scratch = scratch2,
-                                       .weights = weights2,
-                                       .prepare = prepare2,
-                                       .run = run,
-                                       .clear = clear};
-const nn_conv_way pjd_nn_conv_wino5 = {.name = "wino5",
-                                       .affine = true,
-                                       .rate = NN_RATE_WINO,
-                                       .can = fits_up,
-                                       .cost = cost5,
-                                       .scratch = scratch5,
-                                       .weights = weights5,
-                                       .prepare = prepare5,
-                                       .run = run,
-                                       .clear = clear};
-const nn_conv_way pjd_nn_conv_line4 = {.name = "line4",
-                                       .affine = true,
-                                       .rate = NN_RATE_WINO,
-                                       .can = fits_line,
-                                       .cost = cost4,
-                                       .scratch = scratch4,
-                                       .weights = weights4,
-                                       .prepare = prepare_line,
-                                       .run = run,
-                                       .clear = clear};
+#define WAY(title, its_form, takes_affine, fits_it)                                                                    \
+    {                                                                                                                  \
+        .name = (title), .form = &(its_form), .affine = (takes_affine), .rate = NN_RATE_WINO, .can = (fits_it),        \
+        .cost = cost, .scratch = scratch, .weights = weights, .prepare = prepare, .run = run, .clear = clear           \
+    }
+
+const nn_conv_way pjd_nn_conv_wino4 = WAY("wino4", form4, true, fits);
+const nn_conv_way pjd_nn_conv_wino2 = WAY("wino2", form2, false, fits);
+const nn_conv_way pjd_nn_conv_wino5 = WAY("wino5", form5, true, fits_up);
+const nn_conv_way pjd_nn_conv_line4 = WAY("line4", form_line, true, fits_line);

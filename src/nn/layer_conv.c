@@ -11,55 +11,77 @@ static const nn_conv_way *const ways[] = {
 #endif
 };
 
-static const nn_conv_way *choose(const nn_conv_case *c)
+static double cost_by(nn_conv_case *c, const nn_conv_way *way)
+{
+    c->way = way;
+    return way->cost(c);
+}
+
+/* Leaves c->way. */
+static void choose(nn_conv_case *c)
 {
     const nn_conv_way *best = &pjd_nn_conv_direct;
+    double least = cost_by(c, best);
 
     for (size_t i = 0; i < PJD_COUNTOF(ways); i++) {
-        if (!ways[i]->can(c))
+        double cost;
+
+        c->way = ways[i];
+        if (!c->way->can(c))
             continue;
-        if (c->how.way && strcmp(c->how.way, ways[i]->name) == 0)
-            return ways[i];
-        if (ways[i]->cost(c) < best->cost(c))
+        if (c->how.way && strcmp(c->how.way, c->way->name) == 0)
+            return;
+        cost = cost_by(c, ways[i]);
+        if (cost < least) {
+            least = cost;
             best = ways[i];
+        }
     }
-    return best;
+    c->way = best;
+}
+
+static nn_conv_case case_of(const nn_graph *g, const nn_rec *r, const nn_shape *x, size_t segs)
+{
+    nn_conv_case c = {NULL, r, *x, g->values[r->out], g->batch, segs, g->kernels, g->opt, g->how};
+
+    choose(&c);
+    return c;
+}
+
+static nn_conv_case case_in(const nn_graph *g, const nn_rec *r)
+{
+    return case_of(g, r, &g->values[r->in[NN_X]], g->places[r->in[NN_X]].segs);
 }
 
 bool pjd_nn_conv_takes_affine(const nn_graph *g, const nn_rec *r, const nn_shape *x, size_t segs)
 {
-    nn_conv_case c = {r, *x, g->values[r->out], g->batch, segs, g->kernels, g->opt, g->how};
-
-    return choose(&c)->affine;
+    return case_of(g, r, x, segs).way->affine;
 }
 
 static size_t scratch(const nn_graph *g, const nn_rec *r)
 {
-    nn_conv_case c = {
-        r,     g->values[r->in[NN_X]], g->values[r->out], g->batch, g->places[r->in[NN_X]].segs, g->kernels, g->opt,
-        g->how};
+    nn_conv_case c = case_in(g, r);
 
-    return choose(&c)->scratch(&c);
+    return c.way->scratch(&c);
 }
 
 static void cost(const nn_graph *g, const nn_rec *r, nn_cost *out)
 {
-    nn_conv_case c = {
-        r,     g->values[r->in[NN_X]], g->values[r->out], g->batch, g->places[r->in[NN_X]].segs, g->kernels, g->opt,
-        g->how};
-    const nn_conv_way *way = choose(&c);
+    nn_conv_case c = case_in(g, r);
+    const nn_conv_way *way = c.way;
 
+    out->weights = way->weights(&c);
     out->rate = way->rate;
     /* a backend that counts nothing is measured in the units of the direct sum */
-    out->units = (double)g->batch * (way->rate == NN_RATE_ONEDNN ? &pjd_nn_conv_direct : way)->cost(&c);
-    out->weights = way->weights(&c);
+    out->units = (double)g->batch * cost_by(&c, way->rate == NN_RATE_ONEDNN ? &pjd_nn_conv_direct : way);
 }
 
 static pjd_status prepare(pjd_nn_plan *p, nn_step *s, pjd_error *err)
 {
-    nn_conv_case c = {&s->rec, s->in[NN_X].s, s->out.s, p->batch, s->in[NN_X].segs, p->kernels, p->opt, p->how};
+    nn_conv_case c = {NULL, &s->rec, s->in[NN_X].s, s->out.s, p->batch, s->in[NN_X].segs, p->kernels, p->opt, p->how};
 
-    return choose(&c)->prepare(p, s, &c, err);
+    choose(&c);
+    return c.way->prepare(p, s, &c, err);
 }
 
 static pjd_status run(pjd_nn_plan *p, nn_step *s, pjd_error *err)
