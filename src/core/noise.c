@@ -6,8 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "core/core.h"
-#include "projdiff/noise.h"
+#include "core/noise.h"
 
 struct pjd_noise {
     const float *recorded; /* NULL: seeded */
@@ -17,6 +16,9 @@ struct pjd_noise {
 
 /* Counters handled together, so that the compiler can use vector registers. */
 enum { GROUP = 64 };
+
+/* More draws than this are worth a team of threads. */
+enum { PARALLEL = 16384 };
 
 /*
  * Ten Philox rounds and Box-Muller for counters first .. first + GROUP - 1: out gets 4 GROUP normals. Everything is plain
@@ -134,34 +136,48 @@ pjd_status pjd_noise_recorded(const float *data, size_t count, pjd_noise **out, 
     return noise_new((pjd_noise){.recorded = data ? data : &nothing, .count = data ? count : 0}, out, err);
 }
 
-pjd_status pjd_noise_normal(pjd_noise *s, float *out, size_t n, pjd_error *err)
+pjd_status pjd_noise_take(pjd_noise *s, size_t n, uint64_t *first, pjd_error *err)
 {
-    if (s->recorded) {
-        if (n > s->count - s->position)
-            return pjd_error_set(err, PJD_ERR_ARG, "noise: the recorded stream has %zu values left, %zu are needed",
-                                 (size_t)(s->count - s->position), n);
-        memcpy(out, s->recorded + s->position, n * sizeof *out);
-        s->position += n;
-        return PJD_OK;
-    }
+    *first = s->position;
+    if (s->recorded && n > s->count - s->position)
+        return pjd_error_set(err, PJD_ERR_ARG, "noise: the recorded stream has %zu values left, %zu are needed",
+                             (size_t)(s->count - s->position), n);
+    s->position += n;
+    return PJD_OK;
+}
 
-    uint64_t first = s->position, last = first + n;
-    uint64_t per = 4 * GROUP, g0 = first / per, g1 = (last + per - 1) / per;
+void pjd_noise_at(const pjd_noise *s, uint64_t first, float *out, size_t n)
+{
+    const uint64_t per = 4 * GROUP, last = first + n;
     normal_group group = choose_group();
 
-#pragma omp parallel for schedule(static) if (n > 16384)
-    for (uint64_t g = g0; g < g1; g++) {
+    if (s->recorded) {
+        memcpy(out, s->recorded + first, n * sizeof *out);
+        return;
+    }
+    for (uint64_t begin = first / per * per; begin < last; begin += per) {
+        uint64_t from = begin > first ? begin : first, to = begin + per < last ? begin + per : last;
         float v[4 * GROUP];
-        uint64_t begin = g * per, from = begin > first ? begin : first, to = begin + per < last ? begin + per : last;
 
         if (from == begin && to == begin + per) {
-            group(s->seed, s->stream, g * GROUP, out + (begin - first));
+            group(s->seed, s->stream, begin / 4, out + (begin - first));
             continue;
         }
-        group(s->seed, s->stream, g * GROUP, v);
+        group(s->seed, s->stream, begin / 4, v);
         memcpy(out + (from - first), v + (from - begin), (to - from) * sizeof *out);
     }
-    s->position = last;
+}
+
+pjd_status pjd_noise_normal(pjd_noise *s, float *out, size_t n, pjd_error *err)
+{
+    uint64_t first;
+    pjd_status st = pjd_noise_take(s, n, &first, err);
+
+    if (st != PJD_OK)
+        return st;
+#pragma omp parallel for schedule(static) if (n > PARALLEL)
+    for (size_t i = 0; i < n; i += PJD_NOISE_PIECE)
+        pjd_noise_at(s, first + i, out + i, n - i < PJD_NOISE_PIECE ? n - i : PJD_NOISE_PIECE);
     return PJD_OK;
 }
 

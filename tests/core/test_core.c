@@ -2,6 +2,7 @@
 #include "support/support.h"
 
 #include "core/core.h"
+#include "core/noise.h"
 #include "core/param.h"
 #include "projdiff/noise.h"
 
@@ -63,6 +64,41 @@ static void noise_is_counter_based(void **state)
     assert_at_most(fabs(v - 1), 0.2);
     pjd_noise_free(a);
     pjd_noise_free(b);
+}
+
+/* What is taken and made where it is used is what comes in one piece, of a seed and of a recording. */
+static void noise_is_made_in_place(void **state)
+{
+    pjd_error err;
+    float x[1500], y[1500];
+    uint64_t first;
+
+    for (int recorded = 0; recorded < 2; recorded++) {
+        pjd_noise *a, *b;
+
+        if (recorded) {
+            test_random(y, 1500, 3);
+            assert_ok(pjd_noise_recorded(y, 1500, &a, &err), &err);
+            memcpy(x, y, sizeof x);
+        } else {
+            assert_ok(pjd_noise_seeded(7, 1, &b, &err), &err);
+            assert_ok(pjd_noise_normal(b, x, 1500, &err), &err);
+            pjd_noise_free(b);
+            assert_ok(pjd_noise_seeded(7, 1, &a, &err), &err);
+        }
+        assert_ok(pjd_noise_take(a, 100, &first, &err), &err);
+        assert_ok(pjd_noise_take(a, 1400, &first, &err), &err);
+        assert_int_equal(first, 100);
+        assert_int_equal(pjd_noise_position(a), 1500);
+        for (size_t i = 100, n = 7; i < 1500; i += n, n = 1500 - i < 300 ? 1500 - i : 300) {
+            float part[300];
+
+            pjd_noise_at(a, i, part, n);
+            assert_memory_equal(part, x + i, n * sizeof *part);
+        }
+        assert_int_equal(pjd_noise_take(a, 1, &first, &err), recorded ? PJD_ERR_ARG : PJD_OK);
+        pjd_noise_free(a);
+    }
 }
 
 /* Moments of a million draws, and neighbours that do not know of each other: five standard errors each. */
@@ -218,6 +254,7 @@ int main(void)
         cmocka_unit_test(finiteness),
         cmocka_unit_test(error_is_one_line),
         cmocka_unit_test(noise_is_counter_based),
+        cmocka_unit_test(noise_is_made_in_place),
         cmocka_unit_test(noise_is_normal),
         cmocka_unit_test(recorded_noise_ends),
         cmocka_unit_test(parameters),
