@@ -4,6 +4,9 @@
  * of the picture. B is h x xh: square for a zero border, wider where x reaches beyond y (then V has vectors that
  * nothing sees). V and S^2 come from B'B: squaring costs nothing here, for float64 resolves S down to 1e-8 of the
  * largest and values below 1e-4 count as zero anyway.
+ *
+ * Where the kernel is its own mirror image, B keeps even vectors even and odd ones odd: two decompositions of half the
+ * size, and half the multiplications in every product.
  */
 #include <math.h>
 #include <string.h>
@@ -11,10 +14,17 @@
 #include "blur.h"
 #include "dense.h"
 
-typedef struct axis {
-    size_t n, m, rank;      /* columns and rows of B, singular values above the floor */
+/* B, or what it does to even or to odd columns of the picture (see fold_line). */
+typedef struct part {
+    size_t n, m, rank;      /* columns and rows, singular values above the floor */
     float *v, *vt, *u, *ut; /* V [n, n], V', U [m, rank], U' */
-    double *s;              /* [n], largest first, 0 from rank on */
+} part;
+
+typedef struct axis {
+    size_t n, m, rank, count; /* of both parts, and how many there are: 2 where B turned round by 180 degrees is B */
+    part part[2];
+    double *s;  /* [n]: part after part, largest first, 0 from its rank on */
+    double top; /* largest */
 } axis;
 
 struct pjd_svd {
@@ -24,10 +34,12 @@ struct pjd_svd {
 
 static void axis_free(axis *a)
 {
-    pjd_free(a->v);
-    pjd_free(a->vt);
-    pjd_free(a->u);
-    pjd_free(a->ut);
+    for (size_t i = 0; i < 2; i++) {
+        pjd_free(a->part[i].v);
+        pjd_free(a->part[i].vt);
+        pjd_free(a->part[i].u);
+        pjd_free(a->part[i].ut);
+    }
     pjd_free(a->s);
 }
 
@@ -63,55 +75,131 @@ static void normal_matrix(const axis *a, const double *k, size_t taps, size_t be
     }
 }
 
-/* U = B V / s for the values above the floor; both orientations of both matrices, in float32. */
-static void fill_axis(axis *a, const double *k, size_t taps, size_t before, const double *vectors)
+/* Whether B[m-1-i][n-1-t] = B[i][t]: then what is even stays even, and what is odd odd. */
+static bool turns(const axis *a, const double *k, size_t taps, size_t before)
 {
-    for (size_t r = 0; r < a->n; r++)
-        for (size_t t = 0; t < a->n; t++)
-            a->vt[r * a->n + t] = a->v[t * a->n + r] = (float)vectors[r * a->n + t];
-    for (size_t r = 0; r < a->rank; r++)
-        for (size_t i = 0; i < a->m; i++) {
-            size_t first = i > before ? i - before : 0, last = i + taps > before ? i + taps - before : 0;
-            double sum = 0.0;
+    bool same = a->n + 2 * before == a->m + taps - 1;
 
-            last = last < a->n ? last : a->n;
-            for (size_t t = first; t < last; t++)
-                sum += entry(k, taps, before, i, t) * vectors[r * a->n + t];
-            a->ut[r * a->m + i] = a->u[i * a->rank + r] = (float)(sum / a->s[r]);
+    for (size_t t = 0; t < taps; t++)
+        same = same && k[t] == k[taps - 1 - t];
+    return same && a->n > 1;
+}
+
+/* B'B of even (sign 1) or odd vectors, in the coordinates of fold_line. */
+static void fold_matrix(const axis *a, const part *p, double sign, const double *g, double *half)
+{
+    for (size_t i = 0; i < p->n; i++)
+        for (size_t j = 0; j < p->n; j++) {
+            double w = (2 * i + 1 == a->n ? M_SQRT1_2 : 1.0) * (2 * j + 1 == a->n ? M_SQRT1_2 : 1.0);
+
+            half[i * p->n + j] = w * (g[i * a->n + j] + sign * g[i * a->n + a->n - 1 - j]);
         }
 }
 
-static pjd_status axis_create(axis *a, size_t m, size_t n, const double *k, size_t taps, size_t before, pjd_error *err)
+/* The vector of x whose coordinates are v. */
+static void unfold_vector(const axis *a, const part *p, double sign, const double *v, double *x)
 {
-    double *g = pjd_alloc(n * n, sizeof *g), *vectors = pjd_alloc(n * n, sizeof *vectors);
+    if (a->count == 1) {
+        memcpy(x, v, a->n * sizeof *x);
+        return;
+    }
+    for (size_t t = 0; t < p->n; t++) {
+        x[t] = M_SQRT1_2 * v[t];
+        x[a->n - 1 - t] = sign * x[t];
+        if (2 * t + 1 == a->n)
+            x[t] = v[t];
+    }
+    if (sign < 0.0 && a->n % 2)
+        x[a->n / 2] = 0.0;
+}
+
+typedef struct taps {
+    const double *k;
+    size_t count, before;
+} taps;
+
+/* U = B V / s for the values above the floor; both orientations of both matrices, in float32. x: [n] */
+static void fill_part(const axis *a, part *p, double sign, const taps *k, const double *s, const double *vectors,
+                      double *x)
+{
+    for (size_t r = 0; r < p->n; r++)
+        for (size_t t = 0; t < p->n; t++)
+            p->vt[r * p->n + t] = p->v[t * p->n + r] = (float)vectors[r * p->n + t];
+    for (size_t r = 0; r < p->rank; r++) {
+        unfold_vector(a, p, sign, vectors + r * p->n, x);
+        for (size_t i = 0; i < p->m; i++) {
+            size_t first = i > k->before ? i - k->before : 0, last = i + k->count;
+            double sum = 0.0, w = a->count == 1 || 2 * i + 1 == a->m ? 1.0 : M_SQRT2;
+
+            last = last > k->before ? last - k->before : 0;
+            last = last < a->n ? last : a->n;
+            for (size_t t = first; t < last; t++)
+                sum += entry(k->k, k->count, k->before, i, t) * x[t];
+            p->ut[r * p->m + i] = p->u[i * p->rank + r] = (float)(w * sum / s[r]);
+        }
+    }
+}
+
+static pjd_status part_create(axis *a, part *p, double *s, double sign, const taps *k, const double *g, pjd_error *err)
+{
+    size_t n = p->n, m = p->m;
+    double *half = pjd_alloc(n * n, sizeof *half), *vectors = pjd_alloc(n * n + a->n, sizeof *vectors);
+    pjd_status st = PJD_OK;
+
+    p->v = pjd_alloc(n * n, sizeof *p->v);
+    p->vt = pjd_alloc(n * n, sizeof *p->vt);
+    p->u = pjd_alloc(m * n, sizeof *p->u);
+    p->ut = pjd_alloc(m * n, sizeof *p->ut);
+    if (!half || !vectors || !p->v || !p->vt || !p->u || !p->ut) {
+        st = pjd_error_nomem(err, "deblur", n * n * sizeof *half);
+        goto done;
+    }
+    if (a->count == 1)
+        memcpy(half, g, n * n * sizeof *half);
+    else
+        fold_matrix(a, p, sign, g, half);
+    st = pjd_symmetric_eigen("deblur", n, half, s, vectors, err);
+    if (st != PJD_OK)
+        goto done;
+    for (size_t i = 0; i < n; i++) {
+        s[i] = s[i] > 0.0 ? sqrt(s[i]) : 0.0;
+        a->top = fmax(a->top, s[i]);
+        if (i < m && s[i] >= PJD_BLUR_FLOOR * a->top && s[i] > 0.0)
+            p->rank = i + 1;
+        else
+            s[i] = 0.0;
+    }
+    fill_part(a, p, sign, k, s, vectors, vectors + n * n);
+done:
+    pjd_free(half);
+    pjd_free(vectors);
+    return st;
+}
+
+static pjd_status axis_create(axis *a, size_t m, size_t n, const double *k, size_t count, size_t before, pjd_error *err)
+{
+    double *g = pjd_alloc(n * n, sizeof *g);
+    taps t = {k, count, before};
     pjd_status st = PJD_OK;
 
     a->m = m;
     a->n = n;
-    a->v = pjd_alloc(n * n, sizeof *a->v);
-    a->vt = pjd_alloc(n * n, sizeof *a->vt);
-    a->u = pjd_alloc(m * n, sizeof *a->u);
-    a->ut = pjd_alloc(m * n, sizeof *a->ut);
     a->s = pjd_alloc(n, sizeof *a->s);
-    if (!g || !vectors || !a->v || !a->vt || !a->u || !a->ut || !a->s) {
-        st = pjd_error_nomem(err, "deblur", n * n * sizeof *g);
-        goto done;
+    if (!g || !a->s) {
+        pjd_free(g);
+        return pjd_error_nomem(err, "deblur", n * n * sizeof *g);
     }
-    normal_matrix(a, k, taps, before, g);
-    st = pjd_symmetric_eigen("deblur", n, g, a->s, vectors, err);
-    if (st != PJD_OK)
-        goto done;
-    for (size_t i = 0; i < n; i++) {
-        a->s[i] = a->s[i] > 0.0 ? sqrt(a->s[i]) : 0.0;
-        if (i < m && a->s[i] >= PJD_BLUR_FLOOR * a->s[0] && a->s[0] > 0.0)
-            a->rank = i + 1;
-        else
-            a->s[i] = 0.0;
+    normal_matrix(a, k, count, before, g);
+    a->count = turns(a, k, count, before) ? 2 : 1;
+    for (size_t i = 0; st == PJD_OK && i < a->count; i++) {
+        part *p = &a->part[i];
+
+        p->n = a->count == 1 ? n : i == 0 ? n - n / 2 : n / 2;
+        p->m = a->count == 1 ? m : i == 0 ? m - m / 2 : m / 2;
+        st = part_create(a, p, a->s + (i ? a->part[0].n : 0), i ? -1.0 : 1.0, &t, g, err);
+        a->rank += p->rank;
     }
-    fill_axis(a, k, taps, before, vectors);
-done:
     pjd_free(g);
-    pjd_free(vectors);
     return st;
 }
 
@@ -144,7 +232,7 @@ pjd_status pjd_svd_create(pjd_blur *b, const pjd_psf *psf, pjd_error *err)
         st = axis_create(&s->row, b->w, b->xw, psf->row, psf->w, extend ? psf->w - 1 - psf->cx : 0, err);
     if (st != PJD_OK)
         return st;
-    s->floor = PJD_BLUR_FLOOR * s->column.s[0] * s->row.s[0];
+    s->floor = PJD_BLUR_FLOOR * s->column.top * s->row.top;
     return make_singular(b, err);
 }
 
@@ -162,13 +250,148 @@ size_t pjd_svd_work(const pjd_blur *b)
     return 3 * plane + (blur > gemm ? blur : gemm);
 }
 
+/*
+ * A line of n as its even and its odd part, (a[i] +- a[n-1-i]) / sqrt 2, even ones first, one more where n is odd: an
+ * orthonormal change. B keeps the two apart, so that each product is two of half the size.
+ */
+static void fold_line(size_t n, const float *a, float *to)
+{
+    const float root = 0.70710678118654752440f;
+    size_t half = n / 2;
+    float *odd = to + n - half;
+
+    for (size_t i = 0; i < half; i++) {
+        to[i] = root * (a[i] + a[n - 1 - i]);
+        odd[i] = root * (a[i] - a[n - 1 - i]);
+    }
+    if (n % 2)
+        to[half] = a[half];
+}
+
+static void unfold_line(size_t n, const float *a, float *to)
+{
+    const float root = 0.70710678118654752440f;
+    size_t half = n / 2;
+    const float *odd = a + n - half;
+
+    for (size_t i = 0; i < half; i++) {
+        to[i] = root * (a[i] + odd[i]);
+        to[n - 1 - i] = root * (a[i] - odd[i]);
+    }
+    if (n % 2)
+        to[half] = a[half];
+}
+
+/* to = root (a + sign b) */
+static void pair_lines(size_t n, const float *a, const float *b, float sign, float *to)
+{
+    const float root = 0.70710678118654752440f;
+
+    for (size_t i = 0; i < n; i++)
+        to[i] = root * (a[i] + sign * b[i]);
+}
+
+static void place_line(size_t n, bool turns, bool back, const float *a, float *to)
+{
+    if (!turns)
+        memcpy(to, a, n * sizeof *to);
+    else if (back)
+        unfold_line(n, a, to);
+    else
+        fold_line(n, a, to);
+}
+
+/* A plane of x (or, by its sizes, of y) with the axes that turn folded, or back. */
+static void fold(const pjd_svd *s, size_t h, size_t w, bool back, const float *x, float *to)
+{
+    bool down = s->column.count == 2, across = s->row.count == 2;
+    size_t half = down ? h / 2 : 0, rest = h - half;
+
+#pragma omp parallel for schedule(static) if (h * w > PJD_OP_PARALLEL)
+    for (size_t i = 0; i < rest; i++) {
+        float even[PJD_BLUR_DENSE], odd[PJD_BLUR_DENSE];
+        /* the row's partner before and after */
+        size_t j = back ? rest + i : h - 1 - i, k = back ? h - 1 - i : rest + i;
+
+        if (i < half) {
+            pair_lines(w, x + i * w, x + j * w, 1.0f, even);
+            pair_lines(w, x + i * w, x + j * w, -1.0f, odd);
+            place_line(w, across, back, even, to + i * w);
+            place_line(w, across, back, odd, to + k * w);
+        } else {
+            place_line(w, across, back, x + i * w, to + i * w);
+        }
+    }
+}
+
+/* What each part of an axis is multiplied by. Data have the coordinates of U, as many as the rank. */
+typedef enum factor { TO_SPECTRAL, FROM_SPECTRAL, TO_DATA, FROM_DATA } factor;
+
+typedef struct block {
+    size_t to, from, ld;
+    const float *matrix;
+} block;
+
+static block block_of(const part *p, factor f, bool left)
+{
+    switch (f) {
+    case TO_SPECTRAL:
+        return (block){p->n, p->n, p->n, left ? p->vt : p->v};
+    case FROM_SPECTRAL:
+        return (block){p->n, p->n, p->n, left ? p->v : p->vt};
+    case TO_DATA:
+        return (block){p->rank, p->m, left ? p->m : p->rank, left ? p->ut : p->u};
+    default:
+        return (block){p->n, p->rank, p->n, left ? p->v : p->vt};
+    }
+}
+
+/* Down the columns of a plane that is w wide. */
+static void from_left(const axis *a, factor f, size_t w, const float *x, float *to, float *work)
+{
+    for (size_t i = 0; i < a->count; i++) {
+        block b = block_of(&a->part[i], f, true);
+
+        pjd_gemm(b.to, w, b.from, b.matrix, b.ld, x, w, to, w, work);
+        x += b.from * w;
+        to += b.to * w;
+    }
+}
+
+/* Along the rows of a plane that is h high. */
+static void from_right(const axis *a, factor f, size_t h, const float *x, float *to, float *work)
+{
+    size_t before = 0, after = 0;
+
+    for (size_t i = 0; i < a->count; i++) {
+        block b = block_of(&a->part[i], f, false);
+
+        before += b.from;
+        after += b.to;
+    }
+    for (size_t i = 0; i < a->count; i++) {
+        block b = block_of(&a->part[i], f, false);
+
+        pjd_gemm(h, b.to, b.from, x, before, b.matrix, b.ld, to, after, work);
+        x += b.from;
+        to += b.to;
+    }
+}
+
 /* [rank, rank] coordinates of one channel of y. t: a plane of scratch */
 static void to_data(const pjd_blur *b, const float *y, float *d, float *t, float *work)
 {
-    const axis *r = &b->svd->row, *c = &b->svd->column;
+    const pjd_svd *s = b->svd;
 
-    pjd_gemm(c->rank, b->w, b->h, c->ut, b->h, y, b->w, t, b->w, work);
-    pjd_gemm(c->rank, r->rank, b->w, t, b->w, r->u, r->rank, d, r->rank, work);
+    fold(s, b->h, b->w, false, y, d);
+    from_left(&s->column, TO_DATA, b->w, d, t, work);
+    from_right(&s->row, TO_DATA, s->column.rank, t, d, work);
+}
+
+/* The spectral coordinate that is coordinate i of the data. */
+static size_t spectral_of(const axis *a, size_t i)
+{
+    return i < a->part[0].rank ? i : a->part[0].n + i - a->part[0].rank;
 }
 
 void pjd_svd_correct(const pjd_blur *b, float *x, const float *y, double scale, double lambda, float *work)
@@ -182,26 +405,32 @@ void pjd_svd_correct(const pjd_blur *b, float *x, const float *y, double scale, 
     to_data(b, a, d, t, rest);
     for (size_t i = 0; i < c->rank; i++)
         for (size_t j = 0; j < r->rank; j++)
-            d[i * r->rank + j] *= (float)pjd_blur_filter(c->s[i] * r->s[j], lambda, b->svd->floor);
-    pjd_gemm(c->rank, b->xw, r->rank, d, r->rank, r->vt, b->xw, t, b->xw, rest);
-    pjd_gemm(b->xh, b->xw, c->rank, c->v, b->xh, t, b->xw, a, b->xw, rest);
-    pjd_vec_axpy(1.0, a, x, b->xh * b->xw);
+            d[i * r->rank + j] *= (float)pjd_blur_filter(c->s[spectral_of(c, i)] * r->s[spectral_of(r, j)], lambda,
+                                                         b->svd->floor);
+    from_right(r, FROM_DATA, c->rank, d, t, rest);
+    from_left(c, FROM_DATA, b->xw, t, a, rest);
+    fold(b->svd, b->xh, b->xw, true, a, t);
+    pjd_vec_axpy(1.0, t, x, b->xh * b->xw);
 }
 
 void pjd_svd_to_spectral(const pjd_blur *b, const float *x, float *c, float *work)
 {
-    float *rest = work + pjd_op_pad(b->xh * b->xw);
+    size_t plane = pjd_op_pad(b->xh * b->xw);
+    float *folded = work, *t = work + plane, *rest = t + plane;
 
-    pjd_gemm(b->xh, b->xw, b->xh, b->svd->column.vt, b->xh, x, b->xw, work, b->xw, rest);
-    pjd_gemm(b->xh, b->xw, b->xw, work, b->xw, b->svd->row.v, b->xw, c, b->xw, rest);
+    fold(b->svd, b->xh, b->xw, false, x, folded);
+    from_left(&b->svd->column, TO_SPECTRAL, b->xw, folded, t, rest);
+    from_right(&b->svd->row, TO_SPECTRAL, b->xh, t, c, rest);
 }
 
 void pjd_svd_from_spectral(const pjd_blur *b, const float *c, float *x, float *work)
 {
-    float *rest = work + pjd_op_pad(b->xh * b->xw);
+    size_t plane = pjd_op_pad(b->xh * b->xw);
+    float *t = work, *folded = work + plane, *rest = folded + plane;
 
-    pjd_gemm(b->xh, b->xw, b->xh, b->svd->column.v, b->xh, c, b->xw, work, b->xw, rest);
-    pjd_gemm(b->xh, b->xw, b->xw, work, b->xw, b->svd->row.vt, b->xw, x, b->xw, rest);
+    from_left(&b->svd->column, FROM_SPECTRAL, b->xw, c, t, rest);
+    from_right(&b->svd->row, FROM_SPECTRAL, b->xh, t, folded, rest);
+    fold(b->svd, b->xh, b->xw, true, folded, x);
 }
 
 void pjd_svd_data(const pjd_blur *b, const float *y, float *d, float *work)
@@ -213,7 +442,10 @@ void pjd_svd_data(const pjd_blur *b, const float *y, float *d, float *work)
     to_data(b, y, small, t, rest);
     memset(d, 0, b->xh * b->xw * sizeof *d);
     for (size_t i = 0; i < c->rank; i++)
-        for (size_t j = 0; j < r->rank; j++)
-            if (b->singular[i * b->xw + j] > 0.0f)
-                d[i * b->xw + j] = small[i * r->rank + j];
+        for (size_t j = 0; j < r->rank; j++) {
+            size_t at = spectral_of(c, i) * b->xw + spectral_of(r, j);
+
+            if (b->singular[at] > 0.0f)
+                d[at] = small[i * r->rank + j];
+        }
 }
