@@ -6,6 +6,7 @@
  *   periodic            Fourier basis: everything in closed form, spectral form
  *   reflect, symmetric  cosine basis: everything in closed form, spectral form
  *   zero and auto, rank-one kernel, sides up to PJD_BLUR_DENSE: two small singular value decompositions, spectral form
+ *   auto                conjugate gradients on the border's few unknowns
  *   everything else     preconditioned conjugate gradients
  *
  * auto: X = x, which is larger than y by the kernel less one pixel; y is the part of the convolution that x
@@ -89,7 +90,7 @@ void pjd_spectrum_multiply(float *s, const float *t, bool conjugate, size_t bloc
 pjd_status pjd_blur_transfer(const pjd_psf *psf, const pjd_fft2 *f, size_t top, size_t left, float **out,
                              pjd_error *err);
 
-/* ---- blur_general.c, shared with blur_svd.c ---- */
+/* ---- blur_general.c, shared with blur_border.c and blur_svd.c ---- */
 
 typedef struct pjd_svd pjd_svd;
 
@@ -103,6 +104,7 @@ typedef struct pjd_blur {
     double top;              /* largest |H|^2 */
     double gain;
     pjd_blur_options opt;
+    bool border; /* solved for on the border alone */
     pjd_svd *svd;
     float *singular;
 } pjd_blur;
@@ -110,6 +112,16 @@ typedef struct pjd_blur {
 size_t pjd_blur_plane_work(const pjd_blur *b);
 void pjd_blur_apply(const pjd_blur *b, const float *x, float *y, float *work);   /* one channel */
 void pjd_blur_adjoint(const pjd_blur *b, const float *y, float *x, float *work); /* one channel */
+
+/* ---- blur_border.c: where X is x, and its border not too wide ---- */
+
+bool pjd_border_fits(const pjd_blur *b);
+size_t pjd_border_work(const pjd_blur *b);
+/* x += A* u, (A A* + lambda) u = scale y - A x, all channels; lambda > 0, error and tolerance as pjd_op_vtbl.prox_about's */
+void pjd_border_correct(const pjd_blur *b, float *x, const float *y, double scale, double lambda, double tolerance,
+                        double error, float *work);
+
+/* ---- blur_svd.c ---- */
 
 /* Decompositions for a kernel of rank one; leaves b->svd NULL when they did not fit. */
 pjd_status pjd_svd_create(pjd_blur *b, const pjd_psf *psf, pjd_error *err);

@@ -183,10 +183,24 @@ static void normal(const pjd_blur *b, const float *from, float *to, double lambd
 }
 
 /*
+ * The weights are floored: below, rounding (and for auto the freedom of the unseen border) is amplified faster than the
+ * picture gains. In trials on photographs with 8-bit rounding, more than a few steps at a smaller weight made the result
+ * worse.
+ */
+static double weight(const pjd_blur *b, double lambda)
+{
+    return fmax(lambda, (b->rows ? 1e-6 : 1e-4) * b->top);
+}
+
+/* A proximal step is one of many, between which noise is added. */
+static double tolerance_of(const pjd_blur *b, double lambda)
+{
+    return lambda > 0.0 ? b->opt.tolerance : fmin(b->opt.tolerance, PROJECTION);
+}
+
+/*
  * x += A* u, (A A* + lambda) u = scale y - A x. The preconditioner is the periodic blur's inverse on the grid: what it
- * misses is the border. The weights are floored, the preconditioner's more: below, rounding (and for auto the freedom
- * of the unseen border) is amplified faster than the picture gains. In trials on photographs with 8-bit rounding, more
- * than a few steps at a smaller weight made the result worse.
+ * misses is the border. Its weight is floored more.
  *
  * error: root mean square in x that is small enough. With e = u's error, A* e has the squared norm e A A* e, below
  * e (A A* + lambda) e, which is the residual's in the inverse: about gamma, as far as the preconditioner is one.
@@ -197,12 +211,9 @@ static void correct_plane(const pjd_blur *b, float *x, const float *y, double sc
     size_t n = b->h * b->w, step = pjd_op_pad(n);
     float *r = work, *z = r + step, *p = z + step, *q = p + step, *u = q + step, *spare = u + step;
     float *rest = spare + pjd_op_pad(b->xh * b->xw);
-    double least = (b->rows ? 1e-6 : 1e-4) * b->top, smooth, gamma, enough, tolerance = b->opt.tolerance;
+    double smooth, gamma, enough, tolerance = tolerance_of(b, lambda);
 
-    /* a proximal step is one of many, between which noise is added */
-    if (!(lambda > 0.0) && tolerance > PROJECTION)
-        tolerance = PROJECTION;
-    lambda = lambda > least ? lambda : least;
+    lambda = weight(b, lambda);
     smooth = lambda > 1e-3 * b->top ? lambda : 1e-3 * b->top;
     pjd_blur_apply(b, x, r, rest);
     pjd_vec_scale_minus(scale, y, r, n);
@@ -244,7 +255,7 @@ static size_t correct_work(const pjd_blur *b)
  */
 static size_t side_by_side(const pjd_blur *b)
 {
-    return !b->svd && b->c <= PJD_FFT_THREADS && b->ch * b->cw <= (size_t)1 << 18 ? b->c : 1;
+    return !b->svd && !b->border && b->c <= PJD_FFT_THREADS && b->ch * b->cw <= (size_t)1 << 18 ? b->c : 1;
 }
 
 static void correct(const pjd_operator *op, float *x, const float *y, double scale, double lambda, double error,
@@ -257,6 +268,10 @@ static void correct(const pjd_operator *op, float *x, const float *y, double sca
     if (b->svd) {
         for (size_t c = 0; c < b->c; c++)
             pjd_svd_correct(b, x + c * b->xh * b->xw, y + c * b->h * b->w, scale, lambda, work);
+        return;
+    }
+    if (b->border) {
+        pjd_border_correct(b, x, y, scale, weight(b, lambda), tolerance_of(b, lambda), error, work);
         return;
     }
 #pragma omp parallel for schedule(dynamic) num_threads(team) if (slots > 1)
@@ -438,7 +453,8 @@ pjd_status pjd_blur_general(const pjd_psf *psf, const pjd_blur_options *opt, con
         pjd_operator_unref(op);
         return st;
     }
-    op->work = side_by_side(b) * pjd_op_pad(correct_work(b));
+    b->border = !b->svd && !opt->part && pjd_border_fits(b);
+    op->work = b->border ? pjd_border_work(b) : side_by_side(b) * pjd_op_pad(correct_work(b));
     if (b->svd) {
         op->v = &dense;
         op->singular = b->singular;

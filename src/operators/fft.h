@@ -73,6 +73,16 @@ typedef struct pjd_fft2_input {
 } pjd_fft2_input;
 void pjd_fft2_filter(const pjd_fft2 *f, const pjd_fft2_input *in, pjd_fft2_change change, const void *ctx, double scale,
                      float *to, const pjd_window *window, float *s, float *work);
+/*
+ * The same from bands of the plane, each of which has its rows to itself, together the first ones (what they leave is 0), to
+ * bands of the result. What is only read is not changed.
+ */
+typedef struct pjd_band {
+    float *x;
+    pjd_window at;
+} pjd_band;
+void pjd_fft2_bands(const pjd_fft2 *f, const pjd_band *in, size_t ins, pjd_fft2_change change, const void *ctx,
+                    double scale, const pjd_band *out, size_t outs, float *s, float *work);
 
 /* ---- orthonormal DCT-II in two dimensions, [h, w] -> [h, w] in place ---- */
 

@@ -70,18 +70,21 @@ size_t pjd_fft2_work(const pjd_fft2 *f)
 
 /* Parts of a transform, each by a whole team inside its parallel region; z: the thread's slot. */
 
-static void rows_forward(const pjd_fft2 *f, const pjd_fft2_input *in, float *s, float *z)
+static void rows_forward(const pjd_fft2 *f, const pjd_band *in, float *s, float *z)
 {
     const pjd_fft_loops *loops = pjd_fft_loops_best();
+    const pjd_window *v = &in->at;
+    size_t right = v->left + v->cols;
 
 #pragma omp for schedule(static)
-    for (size_t r = 0; r < in->rows; r += LINES) {
-        size_t some = least(in->rows - r, LINES);
+    for (size_t r = 0; r < v->rows; r += LINES) {
+        size_t some = least(v->rows - r, LINES);
 
-        loops->load(in->x + r * in->stride, in->stride, some, in->cols, z);
-        memset(z + in->cols * E, 0, (f->w - in->cols) * E * sizeof *z);
+        memset(z, 0, v->left * E * sizeof *z);
+        loops->load(in->x + r * v->stride, v->stride, some, v->cols, z + v->left * E);
+        memset(z + right * E, 0, (f->w - right) * E * sizeof *z);
         pjd_fft_forward(f->row, z, z + f->w * E);
-        loops->separate(z, f->w, some, s + r * E, f->h * E);
+        loops->separate(z, f->w, some, s + (v->top + r) * E, f->h * E);
     }
 }
 
@@ -93,9 +96,10 @@ static void columns_forward(const pjd_fft2 *f, size_t g, size_t rows, float *s, 
     pjd_fft_forward(f->column, group, z);
 }
 
-static void rows_backward(const pjd_fft2 *f, const float *s, double scale, float *x, const pjd_window *v, float *z)
+static void rows_backward(const pjd_fft2 *f, const float *s, double scale, const pjd_band *out, float *z)
 {
     const pjd_fft_loops *loops = pjd_fft_loops_best();
+    const pjd_window *v = &out->at;
     float factor = (float)(scale / ((double)f->h * (double)f->w));
 
 #pragma omp for schedule(static)
@@ -104,13 +108,13 @@ static void rows_backward(const pjd_fft2 *f, const float *s, double scale, float
 
         loops->combine(s + (v->top + r) * E, f->w, some, f->h * E, factor, z);
         pjd_fft_backward(f->row, z, z + f->w * E);
-        loops->store(z + v->left * E, some, v->cols, v->add, x + r * v->stride, v->stride);
+        loops->store(z + v->left * E, some, v->cols, v->add, out->x + r * v->stride, v->stride);
     }
 }
 
 void pjd_fft2_forward(const pjd_fft2 *f, const float *x, size_t stride, size_t rows, size_t cols, float *s, float *work)
 {
-    const pjd_fft2_input in = {x, stride, rows, cols};
+    const pjd_band in = {(float *)x, {0, 0, rows, cols, stride, false}};
 
 #pragma omp parallel num_threads(team()) if (f->h * f->w > WORTH_A_TEAM)
     {
@@ -125,6 +129,8 @@ void pjd_fft2_forward(const pjd_fft2 *f, const float *x, size_t stride, size_t r
 
 void pjd_fft2_backward(const pjd_fft2 *f, float *s, double scale, float *x, const pjd_window *v, float *work)
 {
+    const pjd_band out = {x, *v};
+
 #pragma omp parallel num_threads(team()) if (f->h * f->w > WORTH_A_TEAM)
     {
         float *z = work + (size_t)omp_get_thread_num() * fft2_slot(f);
@@ -132,26 +138,40 @@ void pjd_fft2_backward(const pjd_fft2 *f, float *s, double scale, float *x, cons
 #pragma omp for schedule(static)
         for (size_t g = 0; g < f->groups; g++)
             pjd_fft_backward(f->column, s + g * f->h * E, z);
-        rows_backward(f, s, scale, x, v, z);
+        rows_backward(f, s, scale, &out, z);
+    }
+}
+
+void pjd_fft2_bands(const pjd_fft2 *f, const pjd_band *in, size_t ins, pjd_fft2_change change, const void *ctx,
+                    double scale, const pjd_band *out, size_t outs, float *s, float *work)
+{
+    size_t rows = 0;
+
+    for (size_t i = 0; i < ins; i++)
+        rows += in[i].at.rows;
+#pragma omp parallel num_threads(team()) if (f->h * f->w > WORTH_A_TEAM)
+    {
+        float *z = work + (size_t)omp_get_thread_num() * fft2_slot(f);
+
+        for (size_t i = 0; i < ins; i++)
+            rows_forward(f, in + i, s, z);
+#pragma omp for schedule(static)
+        for (size_t g = 0; g < f->groups; g++) {
+            columns_forward(f, g, rows, s, z);
+            change(ctx, g * f->h, f->h, s + g * f->h * E);
+            pjd_fft_backward(f->column, s + g * f->h * E, z);
+        }
+        for (size_t i = 0; i < outs; i++)
+            rows_backward(f, s, scale, out + i, z);
     }
 }
 
 void pjd_fft2_filter(const pjd_fft2 *f, const pjd_fft2_input *in, pjd_fft2_change change, const void *ctx, double scale,
                      float *to, const pjd_window *v, float *s, float *work)
 {
-#pragma omp parallel num_threads(team()) if (f->h * f->w > WORTH_A_TEAM)
-    {
-        float *z = work + (size_t)omp_get_thread_num() * fft2_slot(f);
+    const pjd_band from = {(float *)in->x, {0, 0, in->rows, in->cols, in->stride, false}}, out = {to, *v};
 
-        rows_forward(f, in, s, z);
-#pragma omp for schedule(static)
-        for (size_t g = 0; g < f->groups; g++) {
-            columns_forward(f, g, in->rows, s, z);
-            change(ctx, g * f->h, f->h, s + g * f->h * E);
-            pjd_fft_backward(f->column, s + g * f->h * E, z);
-        }
-        rows_backward(f, s, scale, to, v, z);
-    }
+    pjd_fft2_bands(f, &from, 1, change, ctx, scale, &out, 1, s, work);
 }
 
 /* ---- DCT-II (Makhoul, "A fast cosine transform in one and two dimensions", 1980) ---- */

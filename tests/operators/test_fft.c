@@ -138,6 +138,44 @@ static void test_two_dimensions(void **state)
         two_dimensions(sizes[i][0], sizes[i][1]);
 }
 
+static void unchanged(const void *ctx, size_t first, size_t blocks, float *s)
+{
+    (void)ctx;
+    (void)first;
+    (void)blocks;
+    (void)s;
+}
+
+/* The plane's last columns and last rows alone, back to their places and to others. */
+static void test_bands(void **state)
+{
+    enum { H = 45, W = 38, TOP = 36, LEFT = 33 };
+    float x[H * W] = {0}, side[TOP * (W - LEFT)], foot[(H - TOP) * W], all[H * W], corner[TOP * (W - LEFT)], *s, *work;
+    pjd_band in[2] = {{side, {0, LEFT, TOP, W - LEFT, W - LEFT, false}}, {foot, {TOP, 0, H - TOP, W, W, false}}};
+    pjd_band whole = {all, {0, 0, H, W, W, false}}, out[2] = {in[1], {corner, in[0].at}};
+    pjd_fft2 f;
+    pjd_error err = {0};
+
+    assert_ok(pjd_fft2_create(H, W, &f, &err), &err);
+    s = floats(pjd_fft2_spectrum(&f));
+    work = floats(pjd_fft2_work(&f));
+    test_random(side, PJD_COUNTOF(side), 1);
+    test_random(foot, PJD_COUNTOF(foot), 2);
+    for (size_t i = 0; i < TOP; i++)
+        memcpy(x + i * W + LEFT, side + i * (W - LEFT), (W - LEFT) * sizeof *x);
+    memcpy(x + TOP * W, foot, sizeof foot);
+    pjd_fft2_bands(&f, in, 2, unchanged, NULL, 2.0, &whole, 1, s, work);
+    for (size_t i = 0; i < H * W; i++)
+        assert_at_most(fabs(all[i] - 2.0 * x[i]), 1e-5);
+    whole.x = x;
+    pjd_fft2_bands(&f, &whole, 1, unchanged, NULL, 1.0, out, 2, s, work);
+    assert_at_most(test_relative_l2(corner, side, PJD_COUNTOF(side)), tolerance);
+    assert_at_most(test_relative_l2(foot, x + TOP * W, PJD_COUNTOF(foot)), tolerance);
+    free(s);
+    free(work);
+    pjd_fft2_free(&f);
+}
+
 /* A smaller picture in a larger grid, and a window of the result, written or added. */
 static void test_windows(void **state)
 {
@@ -245,7 +283,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_dimension), cmocka_unit_test(test_large_sizes), cmocka_unit_test(test_two_dimensions),
-        cmocka_unit_test(test_windows),       cmocka_unit_test(test_cosine),      cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_bands),         cmocka_unit_test(test_windows),     cmocka_unit_test(test_cosine),
+        cmocka_unit_test(test_tables),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
