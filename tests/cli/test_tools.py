@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The commands around `restore`: simulate, metric, info, network, sample."""
+"""The commands around `restore`: simulate, metric, evaluate, info, network, sample."""
 import json
 import math
 import os
@@ -11,7 +11,7 @@ import subprocess
 import unittest
 import wave
 
-from support import COMMAND, ROOT, Case, environment, main, npy_read, png_read, relative_l2, smooth
+from support import COMMAND, ROOT, Case, environment, main, npy_read, png_read, projdiff, relative_l2, smooth, write
 
 MP3 = os.path.join(os.environ.get("PJD_DATA") or os.path.join(os.path.dirname(ROOT), "shared", "data"), "multitrack", "drums.mp3")
 
@@ -150,6 +150,96 @@ class Metric(Case):
         self.refused(2, "metric", "psnr", a, a, "--range", "0", says="--range")
         self.refused(2, "metric", "psnr", a, a, "--range", "nan", says="--range")
         self.refused(2, "metric", "psnr", "-", "-", says="standard input")
+
+
+class Evaluate(Case):
+    def folders(self):
+        """a, b and c restored, a, b and d as they were; a's and b's differ by 10 and by 20 of 255."""
+        for name in ("made", "true"):
+            os.mkdir(self.path(name))
+        for name, value in (("a", 110), ("b", 120)):
+            self.png("made/%s.png" % name, 12, 12, values=[value] * 432)
+            self.png("true/%s.png" % name, 12, 12, values=[100] * 432)
+        return self.path("made"), self.path("true")
+
+    def expected(self, *differences):
+        return [20 * math.log10(255 / d) for d in differences]
+
+    def test_table(self):
+        made, true = self.folders()
+        r = self.good("evaluate", made, true, "--metrics", "psnr,mae")
+        rows = [line.split() for line in r.text.splitlines()]
+        ten, twenty = self.expected(10, 20)
+        self.assertEqual([row[0] for row in rows], ["psnr", "a.png", "b.png", "mean"])
+        self.assertEqual(rows[0], ["psnr", "mae"])
+        for row, psnr, mae in zip(rows[1:], (ten, twenty, (ten + twenty) / 2), (10 / 255, 20 / 255, 15 / 255)):
+            self.close(float(row[1]), psnr, 1e-4)
+            self.close(float(row[2]), mae, 1e-5)
+        # the same numbers as metric's, and two files are one row
+        one = self.good("evaluate", made + "/a.png", true + "/b.png").text.splitlines()
+        self.assertEqual(one[1].split(), ["a.png"] + [
+            self.good("metric", m, made + "/a.png", true + "/b.png").text.strip() for m in ("psnr", "ssim")])
+        self.assertEqual(one[2].split()[1:], one[1].split()[1:])
+
+    def test_json(self):
+        made, true = self.folders()
+        self.png("made/same.png", 12, 12, values=[7] * 432)
+        self.png("true/same.png", 12, 12, values=[7] * 432)
+        found = json.loads(self.good("evaluate", made, true, "--metrics", "psnr,rmse", "--json").text)
+        self.assertEqual([os.path.basename(p["estimate"]) for p in found["pictures"]], ["a.png", "b.png", "same.png"])
+        self.assertEqual(found["pictures"][0]["reference"], true + "/a.png")
+        self.close(found["pictures"][1]["psnr"], self.expected(20)[0], 1e-4)
+        self.assertIsNone(found["pictures"][2]["psnr"])  # infinite, and so is the mean
+        self.assertIsNone(found["mean"]["psnr"])
+        self.close(found["mean"]["rmse"], 10 / 255, 1e-5)
+        self.assertEqual((found["done"], found["failed"]), (3, 0))
+
+    def test_what_does_not_fit_stays_out_of_the_mean(self):
+        made, true = self.folders()
+        self.png("made/c.png", 12, 12)
+        self.png("true/d.png", 12, 12)
+        self.png("made/e.png", 12, 11)
+        self.png("true/e.png", 12, 12)
+        write(self.path("made/f.png"), b"not a picture")
+        self.png("true/f.png", 12, 12)
+        r = projdiff("evaluate", made, true, "--json")
+        self.assertEqual(r.code, 6)
+        for words in ("c.png: no reference", "sizes differ", "f.png", "1 of 5 references have no estimate", "2 done, 3 failed"):
+            self.assertIn(words, r.err)
+        found = json.loads(r.text)
+        self.close(found["mean"]["psnr"], sum(self.expected(10, 20)) / 2, 1e-4)
+        self.assertEqual((found["done"], found["failed"]), (2, 3))
+        self.assertIsNone(found["pictures"][2]["reference"])
+        self.assertIsNone(found["pictures"][3]["psnr"])
+        table = projdiff("evaluate", made, true)
+        self.assertEqual(table.code, 6)
+        self.assertEqual([line.split()[0] for line in table.text.splitlines()[1:]], ["a.png", "b.png", "mean"])
+
+    def test_names(self):
+        made, true = self.folders()
+        for folder, value in (("made", 30), ("true", 20)):  # an array's -1..1 beside a picture of the same name
+            self.good("simulate", "denoise", "-i", self.png("x.png", 12, 12, values=[value] * 432), "-o",
+                      self.path(folder + "/x.npy"))
+        self.png("made/y.png", 12, 12, values=[30] * 432)
+        self.png("true/y.tif.png", 12, 12)
+        self.good("simulate", "denoise", "-i", self.png("y.png", 12, 12, values=[20] * 432), "-o", self.path("true/y.tif"))
+        rows = [line.split() for line in self.good("evaluate", made, true, "--metrics", "psnr").text.splitlines()]
+        self.assertEqual([row[0] for row in rows[1:]], ["a.png", "b.png", "x.npy", "y.png", "mean"])
+        for row in rows[3:5]:
+            self.close(float(row[1]), self.expected(10)[0], 1e-3)
+        self.png("true/y.bmp", 12, 12)
+        self.assertIn("2 references", projdiff("evaluate", made, true).err)
+
+    def test_refused(self):
+        made, true = self.folders()
+        os.mkdir(self.path("empty"))
+        self.png("other.png", 12, 12)
+        self.refused(3, "evaluate", made, self.path("none"), says="none")
+        self.refused(3, "evaluate", self.path("empty"), true, says="no pictures")
+        self.refused(2, "evaluate", made, self.path("other.png"), says="is a folder and")
+        self.refused(2, "evaluate", made, says="expected")
+        for metrics in ("lpips", "psnr,", ",", "psnr,psnr", "x" * 300):
+            self.refused(2, "evaluate", made, true, "--metrics", metrics, says="--metrics")
 
 
 class Models(Case):

@@ -6,7 +6,7 @@ import subprocess
 
 from support import COMMAND, Case, environment, main, projdiff
 
-COMMANDS = ["restore", "simulate", "sample", "metric", "network", "bench", "info", "list"]
+COMMANDS = ["restore", "simulate", "separate", "complete", "sample", "metric", "evaluate", "network", "bench", "info", "convert", "list"]
 
 
 class Help(Case):
