@@ -20,7 +20,8 @@ extern "C" {
 #endif
 
 /* Called after every step; return false to stop (PJD_ERR_CANCELLED). x0 is the current estimate
-   [samples, input of the operator], valid during the call only. */
+   [samples, input of the operator] ([samples * restarts, ...] for operators that are started several times), valid during
+   the call only. */
 typedef bool (*pjd_progress_fn)(void *user, size_t step, size_t steps, const float *x0);
 
 typedef enum pjd_compat {
@@ -104,7 +105,8 @@ PJD_API pjd_status pjd_sample_estimate(pjd_model *model, const pjd_shape *item, 
                                        pjd_solve_report *out, pjd_error *err);
 
 /* Estimate of the noise level of a picture [c,h,w] in -1..1 from its quietest regions (the fifth of the 16x16 blocks with the
-   smallest diagonal second differences), in the units of y. 0 for pictures smaller than 16x16. */
+   smallest diagonal second differences), in the units of y. Blocks with more than a few pixels at black or white are left out:
+   their noise is cut off. 0 for pictures smaller than 16x16, and where no block is left. */
 PJD_API double pjd_estimate_sigma(const pjd_shape *shape, const float *y);
 
 #ifdef __cplusplus

@@ -86,13 +86,19 @@ static int compare_floats(const void *a, const void *b)
 }
 
 /* Root mean square of the mixed second differences x[i][j] - x[i][j+1] - x[i+1][j] + x[i+1][j+1] in a block of CELLS x CELLS
-   disjoint 2x2 cells, halved: sigma for white noise. Negative for a block that is clipped to black or white throughout. */
+   disjoint 2x2 cells, halved: sigma for white noise. Negative for a block with more than an eighth of its cells at black or white:
+   half of the noise about a limit is cut off, and such a block would pass for a quiet one. */
 enum { CELLS = 8 };
+
+static bool at_limit(float v)
+{
+    return fabsf(v) > 0.999f;
+}
 
 static float block_sigma(const float *y, size_t width)
 {
     double sum = 0;
-    bool clipped = true;
+    int clipped = 0;
 
     for (size_t i = 0; i < CELLS; i++)
         for (size_t j = 0; j < CELLS; j++) {
@@ -100,9 +106,9 @@ static float block_sigma(const float *y, size_t width)
             double d = (double)q[0] - q[1] - q[width] + q[width + 1];
 
             sum += d * d;
-            clipped = clipped && fabsf(q[0]) > 0.999f;
+            clipped += at_limit(q[0]) || at_limit(q[1]) || at_limit(q[width]) || at_limit(q[width + 1]);
         }
-    return clipped ? -1 : (float)(sqrt(sum / (CELLS * CELLS)) / 2);
+    return clipped * 8 > CELLS * CELLS ? -1 : (float)(sqrt(sum / (CELLS * CELLS)) / 2);
 }
 
 /*

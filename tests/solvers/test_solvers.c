@@ -398,6 +398,27 @@ static void sigma_estimate(void **state)
     free(x);
 }
 
+/* A third of the picture is as white as white can be: half of its noise is cut off, and it must not pass for quiet. */
+static void sigma_estimate_of_a_clipped_picture(void **state)
+{
+    const pjd_shape s = pjd_shape_chw(1, 128, 128);
+    float *x = malloc(128 * 128 * sizeof *x);
+
+    for (double sigma = 0.01; sigma < 0.1; sigma *= 4) {
+        test_random(x, 128 * 128, 11);
+        for (int i = 0; i < 128 * 128; i++) {
+            x[i] = (float)(sigma * x[i] + (i % 128 < 80 ? i % 128 / 128.0 : 1.0));
+            x[i] = fminf(x[i], 1);
+        }
+        assert_at_most(fabs(pjd_estimate_sigma(&s, x) / sigma - 1), 0.08);
+    }
+    /* Nothing but black and white tells nothing. */
+    for (int i = 0; i < 128 * 128; i++)
+        x[i] = i * 7 % 5 < 2 ? 1 : -1;
+    assert_true(pjd_estimate_sigma(&s, x) == 0);
+    free(x);
+}
+
 static void samples_follow_the_prior(void **state)
 {
     const pjd_shape item = pjd_shape_chw(1, SIDE, SIDE);
@@ -430,6 +451,7 @@ int main(void)
         cmocka_unit_test(stops),
         cmocka_unit_test(out_of_memory),
         cmocka_unit_test(sigma_estimate),
+        cmocka_unit_test(sigma_estimate_of_a_clipped_picture),
         cmocka_unit_test(samples_follow_the_prior),
     };
 
