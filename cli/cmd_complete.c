@@ -46,11 +46,11 @@ static int run(const void *args)
     music m = {0};
     int code;
 
+    cli_progress_init(a->progress);
     if (!a->output)
         return cli_error(CLI_USAGE, "-o DIR is missing: where the new stems go");
     if (a->given.count == 0)
         return cli_error(CLI_USAGE, "--given STEM=FILE is missing: what is there already (else: projdiff sample)");
-    cli_progress_init(a->progress);
     cli_set_threads(a->threads);
     code = music_check_levels(a->sigma_min, a->sigma_max, 20);
     if (code != CLI_DONE)

@@ -203,8 +203,10 @@ static int run(const void *args)
 {
     const A *a = args;
     restore_run r = {.a = a};
-    int code = check(a);
+    int code;
 
+    cli_progress_init(a->progress); /* from here on errors are lines of JSON where that is asked for */
+    code = check(a);
     if (code != CLI_DONE)
         return code;
     code = cli_noise_model(a->noise_model, &r.peak);
@@ -212,7 +214,6 @@ static int run(const void *args)
         return code;
     if (r.peak > 0 && (a->sigma >= 0 || a->sigma == CLI_AUTO || a->compat))
         return cli_error(CLI_USAGE, "--noise-model poisson: neither --sigma nor --compat reference goes with it");
-    cli_progress_init(a->progress);
     cli_set_threads(a->threads);
     code = cli_task_parse(a->common.at[0], a->mask, a->kernel, &r.task);
     if (code == CLI_DONE)

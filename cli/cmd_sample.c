@@ -167,10 +167,10 @@ static int run(const void *args)
     size_t w, h;
     int code;
 
+    cli_progress_init(a->progress);
     if (!a->output)
         return cli_error(CLI_USAGE, "-o FILE is missing: where the picture goes");
     if (a->seconds > 0) {
-        cli_progress_init(a->progress);
         cli_set_threads(a->threads);
         code = draw_music(a);
         if (cli_interrupted()) {
@@ -183,7 +183,6 @@ static int run(const void *args)
         return cli_error(CLI_USAGE, "--size: expected WxH in pixels, found \"%.40s\"", a->size);
     if (a->samples > 1 && !cli_has_field(a->output, "{n}"))
         return cli_error(CLI_USAGE, "%ld samples need {n} in the output's name", a->samples);
-    cli_progress_init(a->progress);
     cli_set_threads(a->threads);
     code = cli_plan_make(&plan);
     if (code == CLI_DONE && plan.skipped)

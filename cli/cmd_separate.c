@@ -100,6 +100,7 @@ static int run(const void *args)
     bool array;
     int code;
 
+    cli_progress_init(a->progress);
     if (!a->input || !a->output)
         return cli_error(CLI_USAGE, a->input ? "-o DIR is missing: where the stems go" : "-i FILE is missing: the mix");
     array = cli_is_array_name(a->input);
@@ -107,7 +108,6 @@ static int run(const void *args)
         return cli_error(CLI_USAGE, "--compat, --noise and --initial-noise need an array (.npy) as input");
     if (!array && !strcmp(a->output, "-"))
         return cli_error(CLI_USAGE, "-o: expected a folder; several files do not go to standard output");
-    cli_progress_init(a->progress);
     cli_set_threads(a->threads);
     code = music_open(a->model, a->model_config, a->stems, a->rate, false, &m);
     separate_options(a, &m, &o);

@@ -3,6 +3,7 @@
 """What `restore` does to pictures and arrays of every kind. Few steps: these tests are about the command, not quality."""
 import json
 import math
+import os
 import random
 import re
 import resource
@@ -320,6 +321,19 @@ class Reports(Case):
         self.assertEqual((done["event"], done["input"], done["output"], done["steps"]), ("done", a, self.path("b.png"), 2))
         r = projdiff("restore", "denoise", "-i", a, "-o", self.path("b.png"), "-m", a, "--overwrite", "--progress", "json")
         self.assertEqual((r.code, json.loads(r.err.splitlines()[-1])["event"]), (4, "error"))
+        r = projdiff("restore", "denoise", "--progress", "json")
+        self.assertEqual((r.code, json.loads(r.err)["event"]), (2, "error"))
+
+    def test_json_is_utf8_whatever_a_file_is_called(self):
+        name = os.fsencode(self.path("")) + b"gr\xfcn \xe2\x82\xac \xed\xa0\x80 \xf0\x9f\x8e\xb5 \xc0\xaf.png"
+        os.rename(self.png("a.png", 6, 5), name)
+        p = subprocess.run([COMMAND, "restore", "denoise", "-i", name, "-o", self.path("b.png"), "--progress", "json", *FEW],
+                           capture_output=True, env=environment())
+        self.assertEqual(p.returncode, 0)
+        events = [json.loads(line.decode("utf-8")) for line in p.stderr.splitlines()]
+        bad = "\ufffd"
+        self.assertEqual(os.path.basename(events[-1]["input"]),
+                         "gr%sn \u20ac %s \U0001f3b5 %s.png" % (bad, 3 * bad, 2 * bad))
 
     def test_estimate(self):
         a = self.png("a.png", 6, 5)
