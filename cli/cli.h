@@ -319,6 +319,8 @@ typedef struct cli_task {
 int cli_task_parse(const char *text, const char *mask, const char *kernel, cli_task *out);
 /* Read the files; masks become 1 = known. An exit code. */
 int cli_task_load(cli_task *t, bool mask_invert);
+/* Everything about it that no measurement's size can change, once the files are read. An exit code. */
+int cli_task_check(const cli_task *t);
 void cli_task_free(cli_task *t);
 /* The arrays as the library wants them; out has room for 8. */
 size_t cli_task_arrays(const cli_task *t, pjd_array *out);

@@ -188,6 +188,8 @@ static int run_loaded(restore_run *r)
 {
     int code = cli_task_load(&r->task, r->a->mask_invert);
 
+    if (code == CLI_DONE && !cli_mri_task(&r->task)) /* its maps may come from the measurement */
+        code = cli_task_check(&r->task);
     if (code == CLI_DONE)
         code = restore_check_mask(r);
     if (code == CLI_DONE)

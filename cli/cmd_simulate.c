@@ -450,6 +450,8 @@ static int run(const void *args)
         code = cli_plan_make(&plan);
     if (code == CLI_DONE)
         code = cli_task_load(&task, a->mask_invert);
+    if (code == CLI_DONE && !(a->mask_random >= 0)) /* that mask is drawn for each picture */
+        code = cli_task_check(&task);
     if (code == CLI_DONE)
         code = run_jobs(a, peak, &plan, &task);
     cli_plan_free(&plan);

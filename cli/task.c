@@ -295,6 +295,16 @@ size_t cli_task_arrays(const cli_task *t, pjd_array *out)
     return t->array_count;
 }
 
+int cli_task_check(const cli_task *t)
+{
+    pjd_array arrays[8];
+    pjd_error err;
+
+    if (pjd_operator_check(t->text, arrays, cli_task_arrays(t, arrays), &err) != PJD_OK)
+        return cli_fail(&err, NULL, false);
+    return CLI_DONE;
+}
+
 const struct cli_task_array *cli_task_mask(const cli_task *t)
 {
     for (size_t i = 0; i < t->array_count; i++)

@@ -36,6 +36,10 @@ PJD_API pjd_status pjd_operator_create(const char *task, const pjd_array *arrays
                                        const pjd_shape *x_shape, const pjd_shape *y_shape, pjd_operator **out,
                                        pjd_error *err);
 
+/* What pjd_operator_create would refuse whatever the shapes are: names, parameters, their ranges, arrays that are missing or that
+   nothing takes, parts that cannot be composed. For many measurements of one task, before any of them is read. */
+PJD_API pjd_status pjd_operator_check(const char *task, const pjd_array *arrays, size_t array_count, pjd_error *err);
+
 PJD_API pjd_operator *pjd_operator_ref(pjd_operator *op);
 PJD_API void pjd_operator_unref(pjd_operator *op); /* NULL is fine */
 

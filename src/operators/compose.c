@@ -199,13 +199,8 @@ pjd_status pjd_op_compose(pjd_operator *const *parts, size_t count, pjd_operator
     pjd_status st;
 
     *out = NULL;
-    for (size_t i = 0; i < count; i++) {
-        if (!parts[i]->linear)
-            return pjd_error_set(err, PJD_ERR_UNSUPPORTED, "task: %s is not linear and cannot be composed with +",
-                                 parts[i]->name);
-        if (used < sizeof name)
-            used += (size_t)snprintf(name + used, sizeof name - used, "%s%s", i ? "+" : "", parts[i]->name);
-    }
+    for (size_t i = 0; i < count && used < sizeof name; i++)
+        used += (size_t)snprintf(name + used, sizeof name - used, "%s%s", i ? "+" : "", parts[i]->name);
     st = pjd_op_new(name, &table, &parts[0]->x, &parts[count - 1]->y, true, &op, err);
     if (st != PJD_OK)
         return st;

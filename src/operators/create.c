@@ -48,7 +48,27 @@ static pjd_status fill_parts(const pjd_task_part *texts, size_t count, const pjd
     }
     for (size_t k = 0; k < array_count; k++)
         if (!used[k])
-            return pjd_error_set(err, PJD_ERR_ARG, "task: no part takes an array called \"%.60s\"", arrays[k].name);
+            return pjd_error_set(err, PJD_ERR_ARG, "task: no part takes an array called \"%.60s\", or not another one",
+                                 arrays[k].name);
+    return PJD_OK;
+}
+
+static pjd_status check_arrays(const char *task, const pjd_array *arrays, size_t count, pjd_error *err)
+{
+    if (!task || (count && !arrays))
+        return pjd_error_set(err, PJD_ERR_ARG, "operator: expected a task, found none");
+    for (size_t k = 0; k < count; k++)
+        if (!arrays[k].name || !arrays[k].data)
+            return pjd_error_set(err, PJD_ERR_ARG, "operator: expected arrays with names and data, found none");
+    return PJD_OK;
+}
+
+static pjd_status check_composable(const part *parts, size_t count, pjd_error *err)
+{
+    for (size_t i = 0; count > 1 && i < count; i++)
+        if (parts[i].cls->nonlinear)
+            return pjd_error_set(err, PJD_ERR_ARG, "task: %s is not linear and cannot be composed with +",
+                                 parts[i].cls->entry.name);
     return PJD_OK;
 }
 
@@ -108,12 +128,11 @@ pjd_status pjd_operator_create(const char *task, const pjd_array *arrays, size_t
     pjd_status st;
 
     *out = NULL;
-    if (!task || (!x_shape && !y_shape) || (array_count && !arrays))
-        return pjd_error_set(err, PJD_ERR_ARG, "operator: expected a task and the shape of x or of y, found none");
-    for (size_t k = 0; k < array_count; k++)
-        if (!arrays[k].name || !arrays[k].data)
-            return pjd_error_set(err, PJD_ERR_ARG, "operator: expected arrays with names and data, found none");
-    st = pjd_task_parse(task, &texts, &count, err);
+    if (!x_shape && !y_shape)
+        return pjd_error_set(err, PJD_ERR_ARG, "operator: expected the shape of x or of y, found none");
+    st = check_arrays(task, arrays, array_count, err);
+    if (st == PJD_OK)
+        st = pjd_task_parse(task, &texts, &count, err);
     if (st != PJD_OK)
         return st;
     parts = pjd_alloc_zero(count, sizeof *parts);
@@ -124,6 +143,8 @@ pjd_status pjd_operator_create(const char *task, const pjd_array *arrays, size_t
         goto done;
     }
     st = fill_parts(texts, count, arrays, array_count, used, parts, err);
+    if (st == PJD_OK)
+        st = check_composable(parts, count, err);
     if (st != PJD_OK)
         goto done;
     st = create_parts(parts, count, x_shape, y_shape, ops, err);
@@ -135,6 +156,32 @@ pjd_status pjd_operator_create(const char *task, const pjd_array *arrays, size_t
         st = pjd_op_compose(ops, count, out, err);
 done:
     release(parts, ops, count);
+    pjd_free(used);
+    pjd_task_free(texts, count);
+    return st;
+}
+
+pjd_status pjd_operator_check(const char *task, const pjd_array *arrays, size_t array_count, pjd_error *err)
+{
+    pjd_task_part *texts = NULL;
+    part *parts = NULL;
+    bool *used = NULL;
+    size_t count = 0;
+    pjd_status st = check_arrays(task, arrays, array_count, err);
+
+    if (st == PJD_OK)
+        st = pjd_task_parse(task, &texts, &count, err);
+    if (st != PJD_OK)
+        return st;
+    parts = pjd_alloc_zero(count, sizeof *parts);
+    used = pjd_alloc_zero(array_count, sizeof *used);
+    if (!parts || !used)
+        st = pjd_error_nomem(err, "task", count * sizeof *parts);
+    if (st == PJD_OK)
+        st = fill_parts(texts, count, arrays, array_count, used, parts, err);
+    if (st == PJD_OK)
+        st = check_composable(parts, count, err);
+    release(parts, NULL, count);
     pjd_free(used);
     pjd_task_free(texts, count);
     return st;

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """Words of the command line: help, options and their values, exit codes."""
+import os
 import re
 import subprocess
 
@@ -114,6 +115,19 @@ class Words(Case):
         self.refused(2, "restore", "inpaint", *io, says="mask")
         self.refused(2, "restore", "inpaint:mask", *io, says="mask")
         self.refused(2, "restore", "inpaint:mask=", *io, says="mask")
+        self.refused(2, "restore", "hdr+denoise", *io, says="hdr is not linear")
+        self.refused(2, "restore", "inpaint:mask=%s" % a, "--mask", a, *io, says="not another one")
+
+    def test_a_wrong_task_is_told_once_and_first(self):
+        os.mkdir(self.path("in"))
+        for name in "abc":
+            self.png("in/%s.png" % name, 6, 5)
+        for task, says in (("superres:factor=0", "factor"), ("denoise:x=1", "x"), ("deblur:kernel=nope", "nope"),
+                           ("hdr+superres:factor=2", "hdr"), ("inpaint", "mask")):
+            for command, more in (("restore", ["-m", "nope"]), ("simulate", [])):
+                r = projdiff(command, task, "-i", self.path("in"), "-o", self.path("out"), *more)
+                self.assertEqual((r.code, len(r.err.splitlines())), (3 if says == "nope" else 2, 1), r.err)
+                self.assertIn(says, r.err)
 
     def test_what_must_be_given(self):
         a = self.png("a.png", 6, 5)
