@@ -290,6 +290,11 @@ typedef struct cli_write {
     unsigned bits;      /* 0: like the source */
 } cli_write;
 
+/* By the name's extension; for "-" by o->format. */
+bool cli_writes_array(const char *path, const cli_write *o);
+/* What cli_media_write would refuse whatever the values are: to be asked before work that takes long. */
+pjd_status cli_media_check(const char *path, const cli_media *like, size_t n, size_t c, size_t h, size_t w,
+                           const cli_write *o, pjd_error *err);
 /* Write [n, c, h, w] as an array of rank `rank`, or (n = 1, c = 1 or 3) as a picture, by the name's extension; "-" by
    o->format. like may be NULL. */
 pjd_status cli_media_write(const char *path, const cli_media *like, const float *data, size_t n, size_t c, size_t h,
@@ -341,6 +346,8 @@ pjd_status cli_mri_prepare(const cli_task *t, cli_media *y, pjd_mri **out, pjd_e
 void cli_mri_say(const pjd_mri *m);
 /* A solution [2, h, w]: complex as .npy or .cfl, else its magnitude as a picture. */
 pjd_status cli_mri_write(const char *path, const pjd_mri *m, const float *x, const cli_write *o, pjd_error *err);
+/* What it would refuse whatever the values are. */
+pjd_status cli_mri_check_output(const char *path, const pjd_mri *m, const cli_write *o, pjd_error *err);
 /* A clean picture as planes, black 0 and white 1, or a complex array as it is. */
 pjd_status cli_mri_read_clean(const char *path, cli_media *out, pjd_error *err);
 /* y [2 c, h, w] <- 0 where the task's mask is. */

@@ -59,10 +59,15 @@ static bool on_progress(void *user, size_t step, size_t steps, const float *x0)
     return true;
 }
 
+static cli_write write_options(const A *a)
+{
+    return (cli_write){.overwrite = a->overwrite, .quality = (int)a->quality, .format = a->format ? a->format : "png"};
+}
+
 static int write_all(const A *a, const cli_plan *plan, const cli_job *job, const float *x, const pjd_shape *item)
 {
     size_t count = item->dim[0] * item->dim[1] * item->dim[2];
-    cli_write o = {.overwrite = a->overwrite, .quality = (int)a->quality, .format = a->format ? a->format : "png"};
+    cli_write o = write_options(a);
     char path[CLI_PATH_MAX];
     pjd_error err;
 
@@ -85,6 +90,8 @@ static int draw(const A *a, const cli_plan *plan, pjd_model *m, size_t w, size_t
     pjd_shape item = pjd_shape_chw(info->in_channels, h, w);
     size_t samples = (size_t)a->samples, count, all;
     int label = 0, *labels = NULL, code = CLI_DONE;
+    cli_write written = write_options(a);
+    char path[CLI_PATH_MAX];
     pjd_solve_options o;
     cli_estimate e = {0};
     float *x = NULL;
@@ -97,6 +104,9 @@ static int draw(const A *a, const cli_plan *plan, pjd_model *m, size_t w, size_t
                                  : cli_error(CLI_USAGE, "--class: this model has no classes");
     if (a->classes && (cli_parse_list(a->classes, &label, 1) != 1 || (size_t)label >= info->num_classes))
         return cli_error(CLI_USAGE, "--class: expected a whole number from 0 to %zu", info->num_classes - 1);
+    if (cli_plan_name(plan, 0, &plan->jobs[0], 1, path, sizeof path) &&
+        cli_media_check(path, NULL, 1, item.dim[0], h, w, &written, &err) != PJD_OK)
+        return cli_fail(&err, path, true); /* before anything is drawn */
     if (!pjd_shape_count(&item, &count) || __builtin_mul_overflow(count, samples, &all) || all > SIZE_MAX / sizeof *x ||
         !(x = malloc(all * sizeof *x)) || !(labels = malloc(samples * sizeof *labels)))
         code = cli_error(CLI_MEMORY, "out of memory for %zu sample(s) of %zux%zu", samples, w, h);

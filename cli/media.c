@@ -173,25 +173,49 @@ void cli_media_free(cli_media *m)
 
 /* ---- writing ---- */
 
-pjd_status cli_media_write(const char *path, const cli_media *like, const float *data, size_t n, size_t c, size_t h,
-                           size_t w, size_t rank, const cli_write *o, pjd_error *err)
+bool cli_writes_array(const char *path, const cli_write *o)
 {
-    const size_t dims[4] = {n, c, h, w};
-    bool std = !strcmp(path, "-"), array = std ? o->format && !strcasecmp(o->format, "npy") : cli_is_array_name(path);
-    pjd_write_options opt = {.quality = o->quality, .overwrite = o->overwrite, .format = o->format, .bits = o->bits};
-    pjd_shape shape;
+    return strcmp(path, "-") ? cli_is_array_name(path) : o->format && !strcasecmp(o->format, "npy");
+}
 
-    if (rank < 4 && (n > 1 || (rank == 2 && c > 1)))
-        rank = n > 1 ? 4 : 3;
-    if (array) {
-        shape = pjd_shape_make(rank, dims + 4 - rank);
-        return pjd_npy_write(path, data, &shape, o->overwrite, err);
-    }
+static pjd_write_options picture_options(const cli_write *o)
+{
+    return (pjd_write_options){.quality = o->quality, .overwrite = o->overwrite, .format = o->format, .bits = o->bits};
+}
+
+pjd_status cli_media_check(const char *path, const cli_media *like, size_t n, size_t c, size_t h, size_t w,
+                           const cli_write *o, pjd_error *err)
+{
+    pjd_shape shape = pjd_shape_chw(c, h, w);
+    pjd_write_options opt = picture_options(o);
+
+    if (cli_writes_array(path, o))
+        return PJD_OK;
     if (n != 1 || (c != 1 && c != 3))
         return pjd_error_set(err, PJD_ERR_SHAPE,
                              "%.200s: a picture has 1 or 3 channels, found %zu item(s) of %zu; "
                              "write a .npy file",
                              path, n, c);
+    return pjd_picture_check(path, like ? like->picture : NULL, &shape, &opt, err);
+}
+
+pjd_status cli_media_write(const char *path, const cli_media *like, const float *data, size_t n, size_t c, size_t h,
+                           size_t w, size_t rank, const cli_write *o, pjd_error *err)
+{
+    const size_t dims[4] = {n, c, h, w};
+    pjd_write_options opt = picture_options(o);
+    pjd_shape shape;
+    pjd_status st;
+
+    if (rank < 4 && (n > 1 || (rank == 2 && c > 1)))
+        rank = n > 1 ? 4 : 3;
+    if (cli_writes_array(path, o)) {
+        shape = pjd_shape_make(rank, dims + 4 - rank);
+        return pjd_npy_write(path, data, &shape, o->overwrite, err);
+    }
+    st = cli_media_check(path, like, n, c, h, w, o, err);
+    if (st != PJD_OK)
+        return st;
     shape = pjd_shape_chw(c, h, w);
     return pjd_picture_write(path, like ? like->picture : NULL, data, &shape, &opt, err);
 }

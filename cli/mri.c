@@ -264,21 +264,13 @@ pjd_status cli_mri_write_kspace(const char *path, const float *planes, size_t c,
     return write_complex(path, planes, c, h, w, overwrite, err);
 }
 
-/* The magnitude, with 16 bits where the kind has them. */
-static pjd_status write_magnitude(const char *path, const pjd_mri *m, const float *picture, const cli_write *o,
-                                  pjd_error *err)
+/* 16 bits where the kind has them. */
+static pjd_write_options magnitude_options(const char *path, const cli_write *o)
 {
     static const char *const deep[] = {"png", "tif", "tiff"};
-    const pjd_mri_info *i = pjd_mri_get_info(m);
-    pjd_shape shape = pjd_shape_chw(1, i->height, i->width);
     pjd_write_options w = {.quality = o->quality, .overwrite = o->overwrite, .format = o->format};
-    size_t n = i->height * i->width;
-    float *gray = malloc(n * sizeof *gray);
     char ext[16];
-    pjd_status st;
 
-    if (!gray)
-        return pjd_error_set(err, PJD_ERR_NOMEM, "out of memory");
     if (strcmp(path, "-") != 0)
         cli_extension(path, ext);
     else
@@ -286,6 +278,35 @@ static pjd_status write_magnitude(const char *path, const pjd_mri *m, const floa
     for (size_t k = 0; k < CLI_COUNTOF(deep); k++)
         if (!strcmp(ext, deep[k]))
             w.bits = 16;
+    return w;
+}
+
+static bool writes_complex(const char *path, const cli_write *o)
+{
+    return strcmp(path, "-") ? is_complex_name(path) : o->format && !strcmp(o->format, "npy");
+}
+
+pjd_status cli_mri_check_output(const char *path, const pjd_mri *m, const cli_write *o, pjd_error *err)
+{
+    const pjd_mri_info *i = pjd_mri_get_info(m);
+    pjd_shape shape = pjd_shape_chw(1, i->height, i->width);
+    pjd_write_options w = magnitude_options(path, o);
+
+    return writes_complex(path, o) ? PJD_OK : pjd_picture_check(path, NULL, &shape, &w, err);
+}
+
+static pjd_status write_magnitude(const char *path, const pjd_mri *m, const float *picture, const cli_write *o,
+                                  pjd_error *err)
+{
+    const pjd_mri_info *i = pjd_mri_get_info(m);
+    pjd_shape shape = pjd_shape_chw(1, i->height, i->width);
+    pjd_write_options w = magnitude_options(path, o);
+    size_t n = i->height * i->width;
+    float *gray = malloc(n * sizeof *gray);
+    pjd_status st;
+
+    if (!gray)
+        return pjd_error_set(err, PJD_ERR_NOMEM, "out of memory");
     for (size_t k = 0; k < n; k++)
         gray[k] = (float)(2.0 * hypot(picture[k], picture[n + k]) / i->scale - 1.0);
     st = pjd_picture_write(path, NULL, gray, &shape, &w, err);
@@ -296,15 +317,14 @@ static pjd_status write_magnitude(const char *path, const pjd_mri *m, const floa
 pjd_status cli_mri_write(const char *path, const pjd_mri *m, const float *x, const cli_write *o, pjd_error *err)
 {
     const pjd_mri_info *i = pjd_mri_get_info(m);
-    bool std = !strcmp(path, "-"), complex = std ? o->format && !strcmp(o->format, "npy") : is_complex_name(path);
     float *picture = malloc(2 * i->height * i->width * sizeof *picture);
     pjd_status st;
 
     if (!picture)
         return pjd_error_set(err, PJD_ERR_NOMEM, "out of memory");
     pjd_mri_finish(m, x, picture);
-    st = complex ? write_complex(path, picture, 1, i->height, i->width, o->overwrite, err)
-                 : write_magnitude(path, m, picture, o, err);
+    st = writes_complex(path, o) ? write_complex(path, picture, 1, i->height, i->width, o->overwrite, err)
+                                 : write_magnitude(path, m, picture, o, err);
     free(picture);
     return st;
 }

@@ -84,6 +84,29 @@ static pjd_status output_name(const file_run *f, size_t which, size_t n, char *p
     return PJD_OK;
 }
 
+/* Nothing is solved that cannot be written. */
+static pjd_status check_outputs(const file_run *f, char *last, pjd_error *err)
+{
+    cli_write o = write_options(f);
+    pjd_status st = PJD_OK;
+
+    for (size_t which = 0; st == PJD_OK && which < CLI_MAX_OUTPUTS; which++) {
+        const char *name = f->r->plan.outputs[which];
+        size_t items = which ? f->y.n : 1;
+
+        if (!name)
+            continue;
+        st = output_name(f, which, 1, last, err);
+        if (st == PJD_OK && f->mri)
+            st = cli_mri_check_output(last, f->mri, &o, err);
+        else if (st == PJD_OK)
+            st = cli_media_check(last, &f->y, items, f->rc, f->rh, f->rw, &o, err);
+        if (st == PJD_OK && !which && f->y.n > 1 && !cli_writes_array(last, &o) && !cli_has_field(name, "{n}"))
+            st = pjd_error_set(err, PJD_ERR_ARG, "%zu items as pictures need {n} in the output's name", f->y.n);
+    }
+    return st;
+}
+
 /* The samples: arrays hold every item of a sample; pictures are one file for each item. */
 static pjd_status write_samples(const file_run *f, char *last, pjd_error *err)
 {
@@ -97,13 +120,10 @@ static pjd_status write_samples(const file_run *f, char *last, pjd_error *err)
         st = output_name(f, 0, s + 1, last, err);
         if (st != PJD_OK)
             return st;
-        bool array = !strcmp(last, "-") ? !strcmp(o.format, "npy") : cli_is_array_name(last);
+        bool array = cli_writes_array(last, &o);
 
-        if (array || f->y.n == 1) {
+        if (array || f->y.n == 1)
             st = write_file(f, last, f->x + s * all, f->y.n, err);
-        } else if (!cli_has_field(f->r->plan.outputs[0], "{n}")) {
-            st = pjd_error_set(err, PJD_ERR_ARG, "%zu items as pictures need {n} in the output's name", f->y.n);
-        }
         for (size_t k = 0; st == PJD_OK && !array && f->y.n > 1 && k < f->y.n; k++) {
             st = output_name(f, 0, ++files, last, err);
             if (st == PJD_OK)
@@ -662,6 +682,8 @@ int restore_file(restore_run *r, const cli_job *job)
 
     if (st == PJD_OK)
         st = prepare(&f, &err);
+    if (st == PJD_OK)
+        st = check_outputs(&f, where, &err);
     if (st == PJD_OK) {
         warn_about_range(&f);
         st = solve_all(&f, &err);

@@ -66,6 +66,11 @@ typedef struct pjd_write_options {
 PJD_API pjd_status pjd_picture_write(const char *path, const pjd_picture *like, const float *samples,
                                      const pjd_shape *shape, const pjd_write_options *opt, pjd_error *err);
 
+/* Before work whose result will be written: what pjd_picture_write with these arguments would refuse whatever the samples are and
+   whatever is on the disk (the extension, a kind this machine's libvips cannot write, a depth, channels, sizes). */
+PJD_API pjd_status pjd_picture_check(const char *path, const pjd_picture *like, const pjd_shape *shape,
+                                     const pjd_write_options *opt, pjd_error *err);
+
 /* Resize a [c,h,w] array: "nearest", "bilinear", "bicubic" (a = -0.5), "lanczos3", on half-pixel centres; when shrinking
    the kernel is stretched by the factor (no aliasing). The numbers are Pillow's. out is [c,h2,w2], the caller's. */
 PJD_API pjd_status pjd_resize(const char *kernel, const pjd_shape *shape, const float *in, size_t h2, size_t w2,

@@ -347,29 +347,47 @@ static pjd_status check_write(const char *path, const picture_format *f, const p
     return PJD_OK;
 }
 
-pjd_status pjd_picture_write(const char *path, const pjd_picture *like, const float *samples, const pjd_shape *shape,
-                             const pjd_write_options *opt, pjd_error *err)
+/* All that can be refused without the samples. */
+static pjd_status plan_write(const char *path, const pjd_picture *like, const pjd_shape *shape,
+                             const pjd_write_options *opt, const picture_format **f, unsigned *bits, pjd_error *err)
 {
-    static const pjd_write_options defaults;
-    const picture_format *f = NULL;
-    packed p = {0};
-    float *alpha = NULL;
-    VipsImage *image = NULL;
     char text[128];
     pjd_status st;
 
-    if (!opt)
-        opt = &defaults;
     if (shape->rank != 3 || (shape->dim[0] != 1 && shape->dim[0] != 3))
         return pjd_error_set(err, PJD_ERR_SHAPE, "%.200s: expected [1 or 3, height, width], found %s", path,
                              pjd_shape_text(shape, text, sizeof text));
     st = pjd_io_init(err);
     if (st == PJD_OK)
-        st = choose_format(path, opt, shape->dim[0], &f, err);
+        st = choose_format(path, opt, shape->dim[0], f, err);
     if (st == PJD_OK)
-        st = check_write(path, f, shape, opt, err);
-    if (st == PJD_OK)
-        st = choose_bits(path, f, like, opt, &p.bits, err);
+        st = check_write(path, *f, shape, opt, err);
+    return st == PJD_OK ? choose_bits(path, *f, like, opt, bits, err) : st;
+}
+
+static const pjd_write_options default_options;
+
+pjd_status pjd_picture_check(const char *path, const pjd_picture *like, const pjd_shape *shape,
+                             const pjd_write_options *opt, pjd_error *err)
+{
+    const picture_format *f;
+    unsigned bits;
+
+    return plan_write(path, like, shape, opt ? opt : &default_options, &f, &bits, err);
+}
+
+pjd_status pjd_picture_write(const char *path, const pjd_picture *like, const float *samples, const pjd_shape *shape,
+                             const pjd_write_options *opt, pjd_error *err)
+{
+    const picture_format *f = NULL;
+    packed p = {0};
+    float *alpha = NULL;
+    VipsImage *image = NULL;
+    pjd_status st;
+
+    if (!opt)
+        opt = &default_options;
+    st = plan_write(path, like, shape, opt, &f, &p.bits, err);
     if (st == PJD_OK && like && like->alpha)
         st = alpha_for(like, shape->dim[1], shape->dim[2], &alpha, err);
     if (st == PJD_OK)

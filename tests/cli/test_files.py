@@ -56,6 +56,24 @@ class Existing(Case):
                                stderr=subprocess.PIPE, env=environment())
         self.assertEqual(p.returncode, 1)
 
+    def test_what_cannot_be_written_is_told_before_the_work(self):
+        """What the kind of file does not hold was found out when the picture was finished, and lost."""
+        a = self.png("a.png", 6, 5)
+        g = self.png("g.png", 6, 5, 1)
+        many = self.npy("many.npy", (2, 3, 5, 6))
+        forever = ["--steps", "100000"]  # hours, were it to begin
+        self.refused(2, "restore", "superres:factor=2", "-i", a, "-o", self.path("b.pgm"), *forever, says="gray")
+        self.refused(2, "restore", "superres:factor=4096", "-i", self.png("wide.png", 20, 1), "-o", self.path("b.webp"), *forever,
+                     says="pixels a side")
+        self.refused(2, "restore", "denoise", "-i", many, "-o", self.path("b.png"), "--sigma", "0.1", *forever, says="{n}")
+        self.refused(2, "restore", "denoise", "-i", many, "--mean", self.path("b.png"), "--sigma", "0.1", *forever,
+                     says="2 item(s)")
+        self.refused(2, "sample", "-o", self.path("b.pgm"), *forever, says="gray")
+        self.refused(2, "sample", "-o", "-", "--format", "pgm", *forever, says="gray")
+        # what can be, is
+        self.good("restore", "denoise", "-i", g, "-o", self.path("b.pgm"), "--sigma", "0.1", "--steps", "1")
+        self.good("restore", "denoise", "-i", many, "-o", self.path("b-{n}.png"), "--sigma", "0.1", "--steps", "1")
+
     def test_two_outputs_of_one_name(self):
         a = self.png("a.png", 5, 4)
         self.refused(2, "restore", "denoise", "-i", a, "-o", self.path("b.png"), "--mean", self.dir + "/./b.png", says="b.png")
