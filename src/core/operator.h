@@ -28,6 +28,9 @@ typedef struct pjd_op_vtbl {
     void (*search)(const pjd_operator *op, float *x, const float *y, float *work);
     double (*noise_gain)(const pjd_operator *op, double sigma2);                  /* NULL: sigma2 */
     void (*guess)(const pjd_operator *op, const float *y, float *x, float *work); /* NULL: a damped prox from 0 */
+    /* PJD_OP_CLIP alone. What y shows of x becomes y's, lambda as in prox; middle [nx] <- NaN there, and the middle of what an
+       element can be that y hides; returns the variance over that range. */
+    double (*hidden)(const pjd_operator *op, float *x, const float *y, double lambda, float *middle);
     /* Spectral form, all or none: see projdiff/operator.h, pjd_operator_callbacks. */
     void (*to_spectral)(const pjd_operator *op, const float *x, float *c, float *work);
     void (*from_spectral)(const pjd_operator *op, const float *c, float *x, float *work);

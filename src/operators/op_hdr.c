@@ -4,8 +4,8 @@
  * published program's: where y is at its limits and |x| < 1/scale, x becomes y / scale; where |y| < 1 (measured
  * without noise, alpha = 1) or |y| < 1/2 (with noise) likewise; elsewhere x stays. y is not scaled by sqrt(alpha).
  *
- * The default reading knows the noise and asks for prox, lambda its variance in x: what lies three deviations inside the
- * limits was not clipped and becomes y / scale; the rest is at least as far from mid-gray as that.
+ * The default reading knows the noise and asks for what is hidden, and at the end for prox, lambda its variance in x: what lies
+ * three deviations inside the limits was not clipped and becomes y / scale; the rest is at least as far from mid-gray as that.
  */
 #include <math.h>
 
@@ -46,9 +46,15 @@ static void project(const pjd_operator *op, float *x, const float *y, double alp
     }
 }
 
+/* Of |y|, where noise of variance lambda in x leaves no doubt that it was not clipped. */
+static float surely_inside(const pjd_operator *op, double lambda)
+{
+    return fmaxf(0.0f, 1.0f - 3.0f * scale_of(op) * (float)sqrt(lambda));
+}
+
 static void prox(const pjd_operator *op, float *x, const float *y, double lambda, float *work)
 {
-    float s = scale_of(op), inside = fmaxf(0.0f, 1.0f - 3.0f * s * (float)sqrt(lambda));
+    float s = scale_of(op), inside = surely_inside(op, lambda);
 
 #pragma omp parallel for schedule(static) if (op->nx > PJD_OP_PARALLEL)
     for (size_t i = 0; i < op->nx; i++) {
@@ -59,6 +65,28 @@ static void prox(const pjd_operator *op, float *x, const float *y, double lambda
         else
             x[i] = fminf(x[i], -inside / s);
     }
+}
+
+/*
+ * Of a value that noise brought near the limit the estimate decides: below the limit y shows it like any other, beyond it y says
+ * no more than that. What is hidden is anywhere from the limit to white or black: a uniform distribution's middle and variance.
+ */
+static double hidden(const pjd_operator *op, float *x, const float *y, double lambda, float *middle)
+{
+    float s = scale_of(op), inside = surely_inside(op, lambda), limit = 1.0f / s;
+
+    for (size_t i = 0; i < op->nx; i++) {
+        float side = copysignf(1.0f, y[i]), a = fabsf(y[i]);
+
+        if (a < inside || (a < 1.0f && side * x[i] < limit)) {
+            x[i] = y[i] / s;
+            middle[i] = NAN;
+        } else {
+            x[i] = side * fmaxf(side * x[i], limit);
+            middle[i] = side * 0.5f * (limit + 1.0f);
+        }
+    }
+    return (1.0 - (double)limit) * (1.0 - (double)limit) / 12.0;
 }
 
 static double noise_gain(const pjd_operator *op, double sigma2)
@@ -79,7 +107,7 @@ static pjd_status create(const void *params, const bool *present, bool part, con
                          pjd_operator **out, pjd_error *err)
 {
     static const pjd_op_vtbl table = {
-        .apply = apply, .project = project, .prox = prox, .noise_gain = noise_gain, .guess = guess};
+        .apply = apply, .project = project, .prox = prox, .noise_gain = noise_gain, .guess = guess, .hidden = hidden};
     pjd_operator *op = NULL;
     hdr_params *s;
     pjd_status st = x ? pjd_op_require_equal("hdr", "measurement", x, y, err) : PJD_OK;

@@ -34,6 +34,8 @@ typedef struct projdiff {
     float *m;          /* [n] momentum, or NULL */
     float *last;       /* [n] predicted noise of the step before, or NULL when fresh = 1 */
     float *data;       /* [nx] spectral: (U' y)_i */
+    float *middle;     /* [n] clipping: the middle of what is hidden, NaN where it is seen; else NULL */
+    double spread;     /* clipping: variance of what is hidden about its middle */
     float *work;
     double *t; /* [steps] levels, falling */
     size_t steps;
@@ -170,6 +172,35 @@ static pjd_status mix(projdiff *w, const float *u, float p, float q)
     return PJD_OK;
 }
 
+/* w->u <- what the data say, w->middle */
+static void find_hidden(projdiff *w)
+{
+    const pjd_operator *op = w->r->op;
+
+    for (size_t s = 0; s < w->r->samples; s++)
+        w->spread = op->v->hidden(op, w->u + s * op->nx, w->r->y, w->v, w->middle + s * op->nx);
+}
+
+/* w->d <- what is not seen of z. Bounds would cut one side of it off: what is clipped is hidden as it is by a mask. */
+static void unseen_noise(projdiff *w)
+{
+    const float *x0 = w->r->x0;
+
+    if (w->middle) {
+#pragma omp parallel for schedule(static) if (w->n > WORTH_A_TEAM)
+        for (size_t i = 0; i < w->n; i++)
+            w->d[i] = isnan(w->middle[i]) ? 0.0f : w->z[i];
+        return;
+    }
+#pragma omp parallel for schedule(static) if (w->n > WORTH_A_TEAM)
+    for (size_t i = 0; i < w->n; i++)
+        w->d[i] = x0[i] + w->z[i];
+    each_sample(w, w->d, 0);
+#pragma omp parallel for schedule(static) if (w->n > WORTH_A_TEAM)
+    for (size_t i = 0; i < w->n; i++)
+        w->d[i] -= w->u[i];
+}
+
 /* No transform: with P the projection, P(x) - x is what the data say about what is seen, z - A+ A z = P(x + z) - P(x). */
 static pjd_status mix_one_level(projdiff *w, double abar)
 {
@@ -184,20 +215,16 @@ static pjd_status mix_one_level(projdiff *w, double abar)
         return mix(w, x0, sa, sb);
     }
     memcpy(w->u, x0, w->n * sizeof *x0);
-    each_sample(w, w->u, 0);
+    if (w->middle)
+        find_hidden(w);
+    else
+        each_sample(w, w->u, 0);
     if (!(w->v > 0))
         return mix(w, w->u, sa, sb);
     st = draw(w);
     if (st != PJD_OK)
         return st;
-        /* w->d <- what is not seen of z. */
-#pragma omp parallel for schedule(static) if (w->n > WORTH_A_TEAM)
-    for (size_t i = 0; i < w->n; i++)
-        w->d[i] = x0[i] + w->z[i];
-    each_sample(w, w->d, 0);
-#pragma omp parallel for schedule(static) if (w->n > WORTH_A_TEAM)
-    for (size_t i = 0; i < w->n; i++)
-        w->d[i] -= w->u[i];
+    unseen_noise(w);
     if (abar <= a) {
         float q = (float)sqrt(1 - abar / a);
 
@@ -337,6 +364,26 @@ static pjd_status mix_proximal(projdiff *w, double abar)
 
 /* ---- one step ---- */
 
+/* The error of a clean estimate's level over a whole area, in parts of the noise's variance. Training photographs: see
+   docs/differences-from-the-paper.md. */
+#define ERROR_OF_AREAS 0.03
+
+/*
+ * Clipped areas: from noisy neighbours and nothing of its own an estimate falls back on what is likely, step by step, to the
+ * limit. What the measurement says of them, anywhere beyond the limit, is as good as a value with an error, and is weighed
+ * with the estimate.
+ */
+static void weigh_hidden(projdiff *w, double abar)
+{
+    double error = ERROR_OF_AREAS * (1 - abar) / abar;
+    float g = (float)(error / (error + w->spread));
+
+#pragma omp parallel for schedule(static) if (w->n > WORTH_A_TEAM)
+    for (size_t i = 0; i < w->n; i++)
+        if (!isnan(w->middle[i]))
+            w->d[i] += g * (w->middle[i] - w->d[i]);
+}
+
 static void gradient_step(projdiff *w, double lr)
 {
     float *x0 = w->r->x0, beta = (float)w->r->opt->momentum, f = (float)lr;
@@ -376,6 +423,8 @@ static pjd_status step(projdiff *w, size_t k, double t)
         st = pjd_solver_denoise(w->r, k, w->xt, t, w->d);
     if (st != PJD_OK)
         return st;
+    if (w->middle)
+        weigh_hidden(w, abar);
     gradient_step(w, step_size(w, abar));
     w->first = false;
     return PJD_OK;
@@ -469,12 +518,20 @@ static void choose_form(projdiff *w)
     }
 }
 
+/* Floats that a run holds; n: elements of all samples. */
+static size_t buffers(const pjd_operator *op, bool momentum, size_t n)
+{
+    size_t arrays = 4 + (size_t)momentum + (op->kind == PJD_OP_CLIP);
+
+    return arrays * n + op->nx + pjd_operator_work(op);
+}
+
 pjd_status pjd_projdiff_run(pjd_solver_run *r, const pjd_projdiff_settings *s)
 {
     const pjd_operator *op = r->op;
     bool momentum = r->opt->momentum > 0;
     projdiff w = {.r = r, .s = s, .n = r->samples * op->nx, .steps = s->steps, .first = true};
-    size_t work = pjd_operator_work(op), floats = (4 + momentum) * w.n + op->nx + work;
+    size_t work = pjd_operator_work(op), floats = buffers(op, momentum, w.n);
     float *buf;
     pjd_status st;
 
@@ -495,6 +552,7 @@ pjd_status pjd_projdiff_run(pjd_solver_run *r, const pjd_projdiff_settings *s)
     w.data = w.u + w.n;
     w.work = w.data + op->nx;
     w.m = momentum ? w.work + work : NULL;
+    w.middle = op->kind == PJD_OP_CLIP ? w.work + work + (momentum ? w.n : 0) : NULL;
     if (w.form == SPECTRAL)
         op->v->data(op, r->y, w.data, w.work);
     make_grid(&w);
@@ -534,7 +592,7 @@ static void forecast(const pjd_solver_run *r, pjd_solver_forecast *f)
     }
     f->steps = s.steps;
     f->evaluations = (uint64_t)s.steps * repeats + !s.warm;
-    f->floats = (4 + (r->opt->momentum > 0)) * n + op->nx + pjd_operator_work(op);
+    f->floats = buffers(op, r->opt->momentum > 0, n);
 }
 
 const pjd_solver_class pjd_sv_projdiff = {

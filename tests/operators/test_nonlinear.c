@@ -65,6 +65,32 @@ static void test_hdr(void **state)
     pjd_operator_unref(op);
 }
 
+/* What y shows of x, and what it hides: where noise leaves a doubt, by the estimate. */
+static void test_hdr_hidden(void **state)
+{
+    enum { COUNT = 8 };
+    pjd_shape s = pjd_shape_chw(1, 1, COUNT);
+    pjd_operator *op = must("hdr", &s, NULL);
+    const float x[COUNT] = {-0.9f, -0.5f, -0.2f, 0.0f, 0.3f, 0.5f, 2.0f, 0.6f};
+    const float y[COUNT] = {1.0f, 1.2f, 0.8f, 0.3f, -0.6f, -1.0f, 1.0f, 0.8f};
+    const float shown[COUNT] = {0.5f, 0.5f, 0.4f, 0.15f, -0.3f, -0.5f, 2.0f, 0.6f};
+    const float middle[COUNT] = {0.75f, 0.75f, 0, 0, 0, -0.75f, 0.75f, 0.75f}; /* 0: shown */
+    float out[COUNT], found[COUNT];
+
+    /* Noise of 0.05 in x is 0.1 in y: 0.8 may have been clipped. */
+    memcpy(out, x, sizeof x);
+    assert_at_most(fabs(op->v->hidden(op, out, y, 0.05 * 0.05, found) - 0.25 / 12), 1e-9);
+    for (size_t i = 0; i < COUNT; i++) {
+        assert_at_most(fabs(out[i] - shown[i]), 1e-6);
+        assert_true(middle[i] == 0 ? isnan(found[i]) : fabsf(found[i] - middle[i]) <= 1e-6f);
+    }
+    /* Without noise only what is at the limits was. */
+    memcpy(out, x, sizeof x);
+    op->v->hidden(op, out, y, 0, found);
+    assert_true(isnan(found[7]) && out[7] == 0.4f && isnan(found[2]) && found[1] == 0.75f && found[5] == -0.75f);
+    pjd_operator_unref(op);
+}
+
 /* Against a direct transform in float64, sizes odd and even. */
 static void test_phase_definition(void **state)
 {
@@ -226,6 +252,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hdr),
+        cmocka_unit_test(test_hdr_hidden),
         cmocka_unit_test(test_phase_definition),
         cmocka_unit_test(test_phase_projection),
         cmocka_unit_test(test_phase_shapes),

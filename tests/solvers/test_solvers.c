@@ -383,6 +383,62 @@ static void out_of_memory(void **state)
     pjd_operator_unref(op);
 }
 
+/* A prior of pictures that are even in blocks of 8x8 pixels, the blocks' values N(0.3, 0.02): E[x0 | x_t] in closed form. */
+enum { BLOCK = 8, BLOCKS = SIDE / BLOCK };
+
+static double block_mean(const float *x, int block)
+{
+    double sum = 0;
+
+    for (int i = 0; i < BLOCK * BLOCK; i++)
+        sum += x[(block / BLOCKS * BLOCK + i / BLOCK) * SIDE + block % BLOCKS * BLOCK + i % BLOCK];
+    return sum / (BLOCK * BLOCK);
+}
+
+static pjd_status denoise_blocks(void *user, size_t batch, const pjd_shape *item, const float *x, double t, double abar,
+                                 float *x0, pjd_error *err)
+{
+    double values[BLOCKS * BLOCKS], tau2 = (1 - abar) / abar / (BLOCK * BLOCK);
+
+    for (int b = 0; b < BLOCKS * BLOCKS; b++)
+        values[b] = (block_mean(x, b) / sqrt(abar) * 0.02 + 0.3 * tau2) / (0.02 + tau2);
+    for (int i = 0; i < N; i++)
+        x0[i] = (float)values[i / SIDE / BLOCK * BLOCKS + i % SIDE / BLOCK];
+    return PJD_OK;
+}
+
+/*
+ * Of blocks that are clipped throughout (from 0.5 on) the posterior's mean is 0.564; the likeliest value is the limit, where an
+ * estimate that asks the prior alone ends, and 0.75 is what the measurement alone says. Blocks just below the limit are shown, if
+ * noise cuts some of their pixels off.
+ */
+static void clipped_areas(void **state)
+{
+    const pjd_denoiser cb = {.denoise = denoise_blocks, .channels = 1, .sigma_scale = 1};
+    const double sigmas[] = {0, 0.002, 0.02, 0.1};
+    pjd_operator *op = make("hdr:scale=2");
+    pjd_model *m;
+    float y[N], x[N], z[N];
+    pjd_error err;
+
+    assert_ok(pjd_model_callback(&cb, NULL, &m, &err), &err);
+    test_random(z, N, 5);
+    for (size_t k = 0; k < PJD_COUNTOF(sigmas); k++) {
+        double clipped = 0, shown = 0;
+
+        for (int i = 0; i < N; i++)
+            y[i] = (float)((i / SIDE < 2 * BLOCK ? 1 : 0.88) + sigmas[k] * z[i]);
+        assert_ok(pjd_solve(m, op, y, &(pjd_solve_options){.sigma = sigmas[k], .seed = k}, x, NULL, &err), &err);
+        for (int b = 0; b < BLOCKS * BLOCKS; b++)
+            *(b < 2 * BLOCKS ? &clipped : &shown) += block_mean(x, b);
+        print_message("sigma %g: clipped %.4f, shown %.4f\n", sigmas[k], clipped / 6, shown / 3);
+        assert_true(clipped / 6 >= 0.532 && clipped / 6 <= 0.65);
+        assert_at_most(fabs(shown / 3 - 0.44), 0.02);
+    }
+    pjd_model_unref(m);
+    pjd_operator_unref(op);
+}
+
 /* White noise is measured to a few per cent; a smooth ramp adds nothing. */
 static void sigma_estimate(void **state)
 {
@@ -450,6 +506,7 @@ int main(void)
         cmocka_unit_test(posterior_spread_superres),
         cmocka_unit_test(stops),
         cmocka_unit_test(out_of_memory),
+        cmocka_unit_test(clipped_areas),
         cmocka_unit_test(sigma_estimate),
         cmocka_unit_test(sigma_estimate_of_a_clipped_picture),
         cmocka_unit_test(samples_follow_the_prior),
