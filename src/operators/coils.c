@@ -340,34 +340,24 @@ static size_t least(size_t a, size_t b)
     return a < b ? a : b;
 }
 
-static void rows_forward(const pjd_coils *s, size_t b, const room *r)
+/* LINES rows at a time: what the coils see of r->in, transformed to the block, or the block back to r->sum; then it is lost. */
+static void rows(const pjd_coils *s, size_t b, bool backward, const room *r)
 {
     const float *maps = s->maps + b * maps_size(s);
     row_loops loops = row_loops_best();
 
 #pragma omp parallel for schedule(static) num_threads(team(s))
     for (size_t i = 0; i < s->h; i += LINES) {
-        some_rows rows = {maps + i * s->stride * E, least(s->h - i, LINES), s->stride * E, s->w};
-        float *z = slot(s, r);
+        some_rows some = {maps + i * s->stride * E, least(s->h - i, LINES), s->stride * E, s->w};
+        float *z = slot(s, r), *block = r->block + element(s, i, 0), *work = z + longest(s);
 
-        loops.spread(&rows, r->in + 2 * i * s->w, z);
-        pjd_fft_move(s->row, false, z, r->block + element(s, i, 0), z + longest(s));
-    }
-}
-
-/* The block is lost. */
-static void rows_backward(const pjd_coils *s, size_t b, const room *r)
-{
-    const float *maps = s->maps + b * maps_size(s);
-    row_loops loops = row_loops_best();
-
-#pragma omp parallel for schedule(static) num_threads(team(s))
-    for (size_t i = 0; i < s->h; i += LINES) {
-        some_rows rows = {maps + i * s->stride * E, least(s->h - i, LINES), s->stride * E, s->w};
-        float *z = slot(s, r);
-
-        pjd_fft_move(s->row, true, r->block + element(s, i, 0), z, z + longest(s));
-        loops.gather(&rows, z, b > 0, r->sum + 2 * i * s->w);
+        if (backward) {
+            pjd_fft_move(s->row, true, block, z, work);
+            loops.gather(&some, z, b > 0, r->sum + 2 * i * s->w);
+        } else {
+            loops.spread(&some, r->in + 2 * i * s->w, z);
+            pjd_fft_move(s->row, false, z, block, work);
+        }
     }
 }
 
@@ -469,7 +459,7 @@ void pjd_coils_apply(const pjd_coils *s, const float *x, float *y, float *work)
 
     load(s, x, r.in);
     for (size_t b = 0; b < s->blocks; b++) {
-        rows_forward(s, b, &r);
+        rows(s, b, false, &r);
         columns(s, true, false, &r);
         store_planes(s, b, r.block, y);
     }
@@ -482,7 +472,7 @@ void pjd_coils_adjoint(const pjd_coils *s, const float *y, float *x, float *work
     for (size_t b = 0; b < s->blocks; b++) {
         load_planes(s, b, y, r.block);
         columns(s, false, true, &r);
-        rows_backward(s, b, &r);
+        rows(s, b, true, &r);
     }
     store(s, r.sum, x);
 }
@@ -493,9 +483,9 @@ void pjd_coils_normal(const pjd_coils *s, const float *p, float *q, float *work)
 
     load(s, p, r.in);
     for (size_t b = 0; b < s->blocks; b++) {
-        rows_forward(s, b, &r);
+        rows(s, b, false, &r);
         columns(s, true, true, &r);
-        rows_backward(s, b, &r);
+        rows(s, b, true, &r);
     }
     store(s, r.sum, q);
 }
