@@ -48,37 +48,64 @@ static void guess(const pjd_operator *op, const float *y, float *x, float *work)
     pjd_radon_filtered(s->r, s->c, y, x, work);
 }
 
+/* Six of bench/ct's runs (three pictures; 30, 60 and 180 views, 120 degrees, more noise): with this at most 0.005 dB less than all
+   ten steps of each projection give, with 0.5 up to 0.03 dB less, with 1 up to 0.3 dB (of 120 degrees). */
+#define ENOUGH 0.3
+
 /*
- * Conjugate gradients on (A A* + lambda) z = r, preconditioned. What no picture explains in r (noise that contradicts
- * itself) is not waited for: A* takes it to nothing, and so the number of steps is what ends most runs.
+ * x += A* z by conjugate gradients on (A A* + lambda) z = scale y - A x, preconditioned. What no picture explains there (noise
+ * that contradicts itself) is not waited for: A* takes it to nothing. A step that moves x by less than ENOUGH times `error`
+ * (root mean square) is the last; those that would follow are shorter.
  */
-static void gram_solve(const pjd_operator *op, float *r, double lambda, float *work)
+static void solve(const pjd_operator *op, float *x, const float *y, double scale, double lambda, double error,
+                  float *work)
 {
     const ct *s = op->priv;
     size_t n = op->ny, pad = pjd_op_pad(n);
-    float *z = work, *p = z + pad, *q = p + pad, *h = q + pad, *x = h + pad, *rest = x + pjd_op_pad(op->nx);
-    double weight = lambda > s->floor ? lambda : s->floor, rho, rho0;
+    float *r = work, *p = r + pad, *q = p + pad, *d = q + pad, *filter = d + pjd_op_pad(op->nx);
+    float *rest = filter + pjd_radon_filter_size(s->r);
+    double weight = lambda > s->floor ? lambda : s->floor, rho, enough;
 
-    pjd_radon_precondition(s->r, s->c, weight, r, p, rest);
-    memset(z, 0, n * sizeof *z);
-    rho = rho0 = pjd_vec_dot(r, p, n);
-    for (size_t k = 0; k < op->cg_iterations && rho > op->cg_tolerance * op->cg_tolerance * rho0; k++) {
-        double delta, next;
+    pjd_radon_filter(s->r, weight, filter);
+    pjd_radon_apply(s->r, s->c, x, r, rest);
+    pjd_vec_scale_minus(scale, y, r, n);
+    pjd_radon_precondition(s->r, s->c, filter, r, p, rest);
+    rho = pjd_vec_dot(r, p, n);
+    enough = op->cg_tolerance * op->cg_tolerance * rho;
+    for (size_t k = 0; k < op->cg_iterations && rho > enough; k++) {
+        double moved, by, next;
 
-        pjd_radon_adjoint(s->r, s->c, p, x, rest);
-        pjd_radon_apply(s->r, s->c, x, q, rest);
-        pjd_vec_axpy(weight, p, q, n);
-        delta = pjd_vec_dot(p, q, n);
-        if (!(delta > 0.0))
+        pjd_radon_adjoint(s->r, s->c, p, d, rest);
+        moved = pjd_vec_dot(d, d, op->nx);
+        by = rho / (moved + weight * pjd_vec_dot(p, p, n));
+        if (!(by > 0.0 && isfinite(by)))
             break;
-        pjd_vec_axpy(rho / delta, p, z, n);
-        pjd_vec_axpy(-rho / delta, q, r, n);
-        pjd_radon_precondition(s->r, s->c, weight, r, h, rest);
-        next = pjd_vec_dot(r, h, n);
-        pjd_vec_xpay(h, next / rho, p, n);
+        pjd_vec_axpy(by, d, x, op->nx);
+        if (k + 1 == op->cg_iterations || by * sqrt(moved) < ENOUGH * error * sqrt((double)op->nx))
+            break;
+        pjd_radon_apply(s->r, s->c, d, q, rest);
+        pjd_vec_axpy(weight, p, q, n);
+        pjd_vec_axpy(-by, q, r, n);
+        pjd_radon_precondition(s->r, s->c, filter, r, q, rest);
+        next = pjd_vec_dot(r, q, n);
+        pjd_vec_xpay(q, next / rho, p, n);
         rho = next;
     }
-    memcpy(r, z, n * sizeof *r);
+}
+
+static void project(const pjd_operator *op, float *x, const float *y, double alpha, float *work)
+{
+    solve(op, x, y, sqrt(alpha), 0.0, 0.0, work);
+}
+
+static void prox(const pjd_operator *op, float *x, const float *y, double lambda, float *work)
+{
+    solve(op, x, y, 1.0, lambda, 0.0, work);
+}
+
+static void prox_about(const pjd_operator *op, float *x, const float *y, double lambda, double error, float *work)
+{
+    solve(op, x, y, 1.0, lambda, error, work);
 }
 
 /* rank / |A|_F^2 */
@@ -243,7 +270,9 @@ static pjd_status create(const void *params, const bool *present, bool part, con
 {
     static const pjd_op_vtbl table = {.apply = apply,
                                       .adjoint = adjoint,
-                                      .gram_solve = gram_solve,
+                                      .project = project,
+                                      .prox = prox,
+                                      .prox_about = prox_about,
                                       .noise_gain = noise_gain,
                                       .guess = guess,
                                       .destroy = destroy};
@@ -266,7 +295,8 @@ static pjd_status create(const void *params, const bool *present, bool part, con
     }
     if (st == PJD_OK && !pjd_radon_work(s->r, s->c, &op->work))
         st = pjd_error_set(err, PJD_ERR_SHAPE, "ct: %zu channels of that size are too many", s->c);
-    op->work += 4 * pjd_op_pad(op->ny) + pjd_op_pad(op->nx);
+    if (st == PJD_OK)
+        op->work += 3 * pjd_op_pad(op->ny) + pjd_op_pad(op->nx) + pjd_radon_filter_size(s->r);
     op->cg_iterations = (size_t)p->iterations;
     op->cg_tolerance = p->tolerance;
     if (st == PJD_OK)

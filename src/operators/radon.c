@@ -2,19 +2,27 @@
 #include "radon.h"
 
 #include <math.h>
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "fft.h"
+#include "fft_loops.h"
 #include "internal.h"
+#include "radon_loops.h"
 
-/* Rows (or views) that one pass of the vector loop adds up; zeros beside a row, more than their shifts can differ. */
-enum { BLOCK = 4, MARGIN = 8, TAPS = 4 };
+enum { ROWS = PJD_RADON_ROWS, LANES = PJD_RADON_LANES, TAPS = 4 };
+/* Zeros beside a row: on the left more than the shifts of ROWS rows can differ, on the right what the last vector reads too. */
+enum { LEFT = 8, RIGHT = LEFT + LANES };
+/* Lines, or rows of the picture, that stay in a near cache while rows of the other side pass by. */
+enum { TILE = 4 };
+/* Rows of the picture that are turned at a time, two vectors of LANES. */
+enum { TURN = 2 * PJD_FFT_LANES };
 
-/* One angle: row r of the picture (or of its transpose) is shifted by start + r * slope. */
+/* One angle: element j of row r of the picture (or of its transpose) falls at place j + start + r step of a line. */
 typedef struct view {
     bool columns;            /* rays nearly level: column by column */
-    double start, slope;     /* element j of row r lies at j - (start + r slope) on the line */
+    uint64_t start, step;    /* in 1 / 2^40 places, modulo 2^64 */
     double origin, per_cell; /* detector k = origin + m per_cell of place m on the line */
     double arc;              /* radians that this view stands for */
 } view;
@@ -34,46 +42,13 @@ struct pjd_radon {
     size_t short_size;
 };
 
-/* ---- the loop: out[e] += sum of a[r] p[r][e] + b[r] p[r][e + 1] ---- */
-
-typedef struct block {
-    const float *p[BLOCK];
-    float a[BLOCK], b[BLOCK];
-} block;
-
-typedef void add_fn(float *restrict out, size_t n, const block *k);
-
-__attribute__((always_inline)) static inline void add_block(float *restrict out, size_t n, const block *k)
+/* Where row r begins on the line of v, and the part of a place beyond it, which float32 holds exactly. */
+static size_t place_of(const view *v, size_t r, float *part)
 {
-    const float *p0 = k->p[0], *p1 = k->p[1], *p2 = k->p[2], *p3 = k->p[3];
-    float a0 = k->a[0], a1 = k->a[1], a2 = k->a[2], a3 = k->a[3];
-    float b0 = k->b[0], b1 = k->b[1], b2 = k->b[2], b3 = k->b[3];
+    uint64_t q = v->start + (uint64_t)r * v->step;
 
-#pragma omp simd
-    for (size_t e = 0; e < n; e++)
-        out[e] += ((a0 * p0[e] + b0 * p0[e + 1]) + (a1 * p1[e] + b1 * p1[e + 1])) +
-                  ((a2 * p2[e] + b2 * p2[e + 1]) + (a3 * p3[e] + b3 * p3[e + 1]));
-}
-
-static void add_plain(float *restrict out, size_t n, const block *k)
-{
-    add_block(out, n, k);
-}
-
-#if defined(__x86_64__)
-__attribute__((target("avx2"))) static void add_avx2(float *restrict out, size_t n, const block *k)
-{
-    add_block(out, n, k);
-}
-#endif
-
-static add_fn *pick_add(void)
-{
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2"))
-        return add_avx2;
-#endif
-    return add_plain;
+    *part = (float)(uint32_t)(q >> 16 & 0xffffff) * 0x1p-24f;
+    return (size_t)(q >> 40);
 }
 
 /* ---- layout of the scratch ---- */
@@ -90,13 +65,32 @@ static size_t cols_of(const pjd_radon *r, int g)
 
 static size_t stride_of(const pjd_radon *r, int g)
 {
-    return pjd_op_pad(cols_of(r, g) + 2 * MARGIN);
+    return pjd_op_pad(LEFT + cols_of(r, g) + RIGHT);
 }
 
-/* Floats of one picture with zeros around its rows, whole blocks of them. */
+static size_t turns_of(const pjd_radon *r)
+{
+    return (r->h + TURN - 1) / TURN;
+}
+
+/* Floats of one picture with zeros around its rows, ROWS of them at a time; a turned picture in TURN lanes takes less. */
 static size_t plane_of(const pjd_radon *r, int g)
 {
-    return (rows_of(r, g) + BLOCK - 1) / BLOCK * BLOCK * stride_of(r, g);
+    return (rows_of(r, g) + ROWS - 1) / ROWS * ROWS * stride_of(r, g);
+}
+
+/* Of sums: longer than any row and line, by what the last vector writes too. */
+static size_t wide_of(const pjd_radon *r)
+{
+    return r->line + 2 * LANES;
+}
+
+/* Of one thread: sums of a tile, or lines for the preconditioner's transform. */
+static size_t slot_of(const pjd_radon *r)
+{
+    size_t sums = (size_t)2 * TILE * wide_of(r), lanes = 3 * r->short_size * PJD_FFT_ELEMENT;
+
+    return sums > lanes ? sums : lanes;
 }
 
 static size_t filter_work(const pjd_radon *r)
@@ -104,25 +98,20 @@ static size_t filter_work(const pjd_radon *r)
     return 5 * pjd_op_pad(r->fft_size);
 }
 
-/* Of one thread. */
-static size_t precondition_work(const pjd_radon *r)
-{
-    return 4 * pjd_op_pad(r->short_size);
-}
-
 bool pjd_radon_work(const pjd_radon *r, size_t channels, size_t *floats)
 {
     size_t each = plane_of(r, 0) + plane_of(r, 1), lines;
 
     return pjd_mul(r->views, r->line, &lines) && pjd_add(each, lines, &each) && pjd_mul(each, channels, &each) &&
-           pjd_add(each, filter_work(r), &each) &&
-           pjd_add(each, pjd_op_pad(r->short_size) + PJD_FFT_THREADS * precondition_work(r), floats) &&
-           *floats < SIZE_MAX / 64;
+           pjd_add(each, r->line + 2 * LANES + filter_work(r), &each) &&
+           pjd_add(each, PJD_FFT_THREADS * slot_of(r), floats) && *floats < SIZE_MAX / 64;
 }
 
 typedef struct scratch {
     float *plane[2]; /* [channels, plane_of] */
-    float *lines;    /* [channels, views, line] */
+    float *lines;    /* [channels, views, line], and one line of zeros that vectors may read beyond */
+    float *zero;
+    float *slots; /* [PJD_FFT_THREADS, slot_of] */
     float *rest;
 } scratch;
 
@@ -133,146 +122,226 @@ static scratch divide(const pjd_radon *r, size_t channels, float *work)
     s.plane[0] = work;
     s.plane[1] = s.plane[0] + channels * plane_of(r, 0);
     s.lines = s.plane[1] + channels * plane_of(r, 1);
-    s.rest = s.lines + channels * r->views * r->line;
+    s.zero = s.lines + channels * r->views * r->line;
+    s.slots = s.zero + r->line + 2 * LANES;
+    s.rest = s.slots + PJD_FFT_THREADS * slot_of(r);
     return s;
 }
 
-static bool worth_a_team(const pjd_radon *r, size_t channels)
+static int team(const pjd_radon *r, size_t channels)
 {
-    return channels * r->views * r->h * r->w > 8 * (size_t)PJD_OP_PARALLEL;
+    int n = omp_get_max_threads();
+
+    if (channels * r->views * r->h * r->w <= 8 * (size_t)PJD_OP_PARALLEL)
+        return 1;
+    return n < PJD_FFT_THREADS ? n : PJD_FFT_THREADS;
+}
+
+static float *slot(const pjd_radon *r, const scratch *s)
+{
+    return s->slots + (size_t)omp_get_thread_num() * slot_of(r);
 }
 
 /* ---- forward ---- */
 
-/* Rows, or with `turned` columns, with zeros around them. */
-static void spread(const pjd_radon *r, int g, size_t channels, const float *x, float *plane)
+/* TURN rows of x, from row i, as rows with zeros around them. */
+static void spread_rows(const pjd_radon *r, const float *x, size_t i, float *plane)
 {
-    size_t rows = rows_of(r, g), cols = cols_of(r, g), stride = stride_of(r, g), all = plane_of(r, g) / stride;
+    size_t stride = stride_of(r, 0), last = i + TURN < r->h ? i + TURN : plane_of(r, 0) / stride;
 
-#pragma omp parallel for collapse(2) schedule(static) if (channels * plane_of(r, g) > PJD_OP_PARALLEL)
-    for (size_t c = 0; c < channels; c++)
-        for (size_t first = 0; first < all; first += BLOCK) {
-            const float *from = x + c * r->h * r->w;
-            float *to = plane + c * plane_of(r, g) + first * stride;
+    for (; i < last; i++) {
+        float *to = plane + i * stride;
+        size_t some = i < r->h ? r->w : 0;
 
-            memset(to, 0, BLOCK * stride * sizeof *to);
-            if (g == 0) {
-                for (size_t k = 0; k < BLOCK && first + k < rows; k++)
-                    memcpy(to + k * stride + MARGIN, from + (first + k) * cols, cols * sizeof *to);
-            } else {
-                for (size_t i = 0; i < cols; i++)
-                    for (size_t k = 0; k < BLOCK && first + k < rows; k++)
-                        to[k * stride + MARGIN + i] = from[i * rows + first + k];
+        memset(to, 0, LEFT * sizeof *to);
+        memcpy(to + LEFT, x + i * r->w, some * sizeof *to);
+        memset(to + LEFT + some, 0, (stride - LEFT - some) * sizeof *to);
+    }
+}
+
+/* The same rows as a part of the columns. */
+static void spread_columns(const pjd_radon *r, const float *x, size_t i, float *plane, const pjd_fft_loops *loops)
+{
+    size_t stride = stride_of(r, 1), rows = r->h - i < TURN ? r->h - i : TURN, all = plane_of(r, 1) / stride;
+    float turned[TURN * TURN];
+
+    for (size_t first = 0; first < r->w; first += TURN) {
+        size_t some = r->w - first < TURN ? r->w - first : TURN;
+
+        loops->load(x + i * r->w + first, r->w, rows, some, turned);
+        for (size_t j = 0; j < some; j++)
+            memcpy(plane + (first + j) * stride + LEFT + i, turned + j * TURN, rows * sizeof *plane);
+    }
+    for (size_t j = 0; j < all; j++) {
+        size_t left = j < r->w ? LEFT : LEFT + r->h;
+
+        if (i == 0)
+            memset(plane + j * stride, 0, left * sizeof *plane);
+        if (i + rows == r->h)
+            memset(plane + j * stride + LEFT + r->h, 0, (stride - LEFT - r->h) * sizeof *plane);
+    }
+}
+
+/* The shifted rows of one picture added up to the lines of `some` views. sums: [some, 2, wide] */
+static void gather_lines(const pjd_radon *r, int g, const size_t *views, size_t some, const float *plane, float *sums,
+                         pjd_radon_add *add)
+{
+    size_t stride = stride_of(r, g), rows = rows_of(r, g), cols = cols_of(r, g), wide = wide_of(r);
+
+    memset(sums, 0, 2 * some * wide * sizeof *sums);
+    for (size_t first = 0; first < rows; first += ROWS, plane += ROWS * stride)
+        for (size_t v = 0; v < some; v++) {
+            size_t place[ROWS], low = SIZE_MAX, high = 0;
+            pjd_radon_rows k;
+
+            for (size_t i = 0; i < ROWS; i++) {
+                place[i] = place_of(&r->view[views[v]], first + i < rows ? first + i : rows - 1, &k.part[i]);
+                low = place[i] < low ? place[i] : low;
+                high = place[i] > high ? place[i] : high;
             }
+            for (size_t i = 0; i < ROWS; i++)
+                k.p[i] = plane + i * stride + LEFT - (place[i] - low);
+            add(&k, pjd_op_pad(cols + high - low), sums + 2 * v * wide + low, sums + (2 * v + 1) * wide + low);
         }
 }
 
-/* The shifted rows of one picture added up to a line. */
-static void gather_line(const pjd_radon *r, const view *v, const float *plane, float *line, add_fn *add)
+static void project_tile(const pjd_radon *r, int g, size_t first, const float *plane, float *y, float *sums,
+                         pjd_radon_add *add)
 {
-    int g = v->columns;
-    size_t stride = stride_of(r, g), cols = cols_of(r, g);
+    size_t some = r->members[g] - first < TILE ? r->members[g] - first : TILE;
 
-    memset(line, 0, r->line * sizeof *line);
-    for (size_t first = 0; first < rows_of(r, g); first += BLOCK) {
-        ptrdiff_t whole[BLOCK], low = PTRDIFF_MAX, high = PTRDIFF_MIN;
-        block k;
+    gather_lines(r, g, r->member[g] + first, some, plane, sums, add);
+    for (size_t v = 0; v < some; v++) {
+        size_t a = r->member[g][first + v];
+        const float *tap = r->tap + a * r->detectors * TAPS;
+        const int32_t *at = r->at + a * r->detectors;
+        float *line = sums + 2 * v * wide_of(r), *parts = line + wide_of(r), *to = y + a * r->detectors;
 
-        for (size_t i = 0; i < BLOCK; i++) {
-            double shift = v->start + (double)(first + i) * v->slope, f = floor(shift);
+        line[0] -= parts[0];
+        for (size_t m = 1; m < r->line; m++)
+            line[m] = (line[m] - parts[m]) + parts[m - 1];
+        for (size_t k = 0; k < r->detectors; k++, tap += TAPS) {
+            const float *t = line + at[k];
 
-            whole[i] = (ptrdiff_t)f;
-            k.b[i] = (float)(shift - f);
-            k.a[i] = 1.0f - k.b[i];
-            low = whole[i] < low ? whole[i] : low;
-            high = whole[i] > high ? whole[i] : high;
+            to[k] = (tap[0] * t[0] + tap[1] * t[1]) + (tap[2] * t[2] + tap[3] * t[3]);
         }
-        /* from the first place that a first element of these rows reaches to the last place that a last one does */
-        for (size_t i = 0; i < BLOCK; i++)
-            k.p[i] = plane + (first + i) * stride + MARGIN - 1 - (high - whole[i]);
-        add(line - high - 1, cols + 1 + (size_t)(high - low), &k);
     }
 }
 
 void pjd_radon_apply(const pjd_radon *r, size_t channels, const float *x, float *y, float *work)
 {
     scratch s = divide(r, channels, work);
-    add_fn *add = pick_add();
+    size_t turns = turns_of(r), level = (r->members[0] + TILE - 1) / TILE,
+           tiles = level + (r->members[1] + TILE - 1) / TILE;
+    const pjd_fft_loops *loops = pjd_fft_loops_best();
+    pjd_radon_add *add = pjd_radon_add_at(0);
 
-    for (int g = 0; g < 2; g++)
-        if (r->members[g])
-            spread(r, g, channels, x, s.plane[g]);
-#pragma omp parallel for collapse(2) schedule(static) if (worth_a_team(r, channels))
-    for (size_t c = 0; c < channels; c++)
-        for (size_t a = 0; a < r->views; a++) {
-            const view *v = &r->view[a];
-            const float *tap = r->tap + a * r->detectors * TAPS;
-            const int32_t *at = r->at + a * r->detectors;
-            float *line = s.lines + (c * r->views + a) * r->line, *to = y + (c * r->views + a) * r->detectors;
+#pragma omp parallel num_threads(team(r, channels))
+    {
+#pragma omp for schedule(static)
+        for (size_t k = 0; k < channels * turns; k++) {
+            size_t c = k / turns, i = k % turns * TURN;
+            const float *from = x + c * r->h * r->w;
 
-            gather_line(r, v, s.plane[v->columns] + c * plane_of(r, v->columns), line, add);
-            for (size_t k = 0; k < r->detectors; k++, tap += TAPS) {
-                const float *t = line + at[k];
-
-                to[k] = (tap[0] * t[0] + tap[1] * t[1]) + (tap[2] * t[2] + tap[3] * t[3]);
-            }
+            if (r->members[0])
+                spread_rows(r, from, i, s.plane[0] + c * plane_of(r, 0));
+            if (r->members[1])
+                spread_columns(r, from, i, s.plane[1] + c * plane_of(r, 1), loops);
         }
+#pragma omp for schedule(static)
+        for (size_t k = 0; k < channels * tiles; k++) {
+            size_t c = k / tiles, tile = k % tiles, g = tile >= level;
+
+            project_tile(r, (int)g, (tile - g * level) * TILE, s.plane[g] + c * plane_of(r, (int)g),
+                         y + c * r->views * r->detectors, slot(r, &s), add);
+        }
+    }
 }
 
 /* ---- backward ---- */
 
-/* Row `row` of a picture from the lines of its group's views; to [cols]. */
-static void scatter_row(const pjd_radon *r, int g, const float *lines, size_t row, float *to, add_fn *add)
+/* `some` rows of a picture from the lines of its group's views; sums: [some, 2, wide] */
+static void scatter_rows(const pjd_radon *r, int g, const float *lines, const float *zero, size_t first, size_t some,
+                         float *sums, pjd_radon_add *add)
 {
-    size_t cols = cols_of(r, g);
+    size_t wide = wide_of(r), n = pjd_op_pad(cols_of(r, g) + 1);
 
-    memset(to, 0, cols * sizeof *to);
-    for (size_t first = 0; first < r->members[g]; first += BLOCK) {
-        block k;
+    for (size_t t = 0; t < some; t++)
+        memset(sums + 2 * t * wide, 0, (wide + n) * sizeof *sums);
+    for (size_t v = 0; v < r->members[g]; v += ROWS)
+        for (size_t t = 0; t < some; t++) {
+            pjd_radon_rows k;
 
-        for (size_t i = 0; i < BLOCK; i++) {
-            bool there = first + i < r->members[g];
-            size_t a = r->member[g][there ? first + i : first];
-            double shift = r->view[a].start + (double)row * r->view[a].slope, f = floor(shift);
-            float part = (float)(shift - f);
+            for (size_t i = 0; i < ROWS; i++) {
+                bool there = v + i < r->members[g];
+                size_t a = there ? r->member[g][v + i] : 0, place = place_of(&r->view[a], first + t, &k.part[i]);
 
-            k.p[i] = lines + a * r->line - (ptrdiff_t)f - 1;
-            k.a[i] = there ? part : 0.0f;
-            k.b[i] = there ? 1.0f - part : 0.0f;
+                k.p[i] = there ? lines + a * r->line + place : zero;
+            }
+            add(&k, n, sums + 2 * t * wide, sums + (2 * t + 1) * wide);
         }
-        add(to, cols, &k);
+    for (size_t t = 0; t < some; t++) {
+        float *sum = sums + 2 * t * wide, *parts = sum + wide;
+
+        for (size_t e = 0; e < cols_of(r, g); e++)
+            sum[e] = (sum[e] - parts[e]) + parts[e + 1];
     }
+}
+
+/* TILE columns of a picture, to [turns_of][w][TURN]. */
+static void scatter_columns(const pjd_radon *r, const scratch *s, size_t c, size_t first, float *sums,
+                            pjd_radon_add *add)
+{
+    size_t some = r->w - first < TILE ? r->w - first : TILE;
+
+    scatter_rows(r, 1, s->lines + c * r->views * r->line, s->zero, first, some, sums, add);
+    for (size_t t = 0; t < some; t++)
+        for (size_t i = 0; i < r->h; i += TURN)
+            memcpy(s->plane[1] + c * plane_of(r, 1) + (i * r->w + (first + t) * TURN), sums + 2 * t * wide_of(r) + i,
+                   TURN * sizeof *sums);
+}
+
+/* TURN rows of x: what the views followed row by row see, and what the columns have there. */
+static void scatter_turn(const pjd_radon *r, const scratch *s, size_t c, size_t first, float *sums, float *x,
+                         pjd_radon_add *add, const pjd_fft_loops *loops)
+{
+    size_t rows = r->h - first < TURN ? r->h - first : TURN;
+
+    for (size_t i = first; i < first + rows; i += TILE) {
+        size_t some = first + rows - i < TILE ? first + rows - i : TILE;
+
+        scatter_rows(r, 0, s->lines + c * r->views * r->line, s->zero, i, some, sums, add);
+        for (size_t t = 0; t < some; t++)
+            memcpy(x + (i + t) * r->w, sums + 2 * t * wide_of(r), r->w * sizeof *x);
+    }
+    if (r->members[1])
+        loops->store(s->plane[1] + c * plane_of(r, 1) + first * r->w, rows, r->w, true, x + first * r->w, r->w);
 }
 
 /* x [channels, h, w] from lines. */
 static void scatter(const pjd_radon *r, size_t channels, const scratch *s, float *x)
 {
-    add_fn *add = pick_add();
-    size_t h = r->h, w = r->w;
+    size_t columns = r->members[1] ? (r->w + TILE - 1) / TILE : 0, turns = turns_of(r);
+    const pjd_fft_loops *loops = pjd_fft_loops_best();
+    pjd_radon_add *add = pjd_radon_add_at(0);
 
-    if (r->members[1]) {
-#pragma omp parallel for collapse(2) schedule(static) if (worth_a_team(r, channels))
-        for (size_t c = 0; c < channels; c++)
-            for (size_t j = 0; j < w; j++)
-                scatter_row(r, 1, s->lines + c * r->views * r->line, j, s->plane[1] + (c * w + j) * h, add);
+    memset(s->zero, 0, (r->line + 2 * LANES) * sizeof *s->zero);
+#pragma omp parallel num_threads(team(r, channels))
+    {
+#pragma omp for schedule(static)
+        for (size_t k = 0; k < channels * columns; k++)
+            scatter_columns(r, s, k / columns, k % columns * TILE, slot(r, s), add);
+#pragma omp for schedule(static)
+        for (size_t k = 0; k < channels * turns; k++)
+            scatter_turn(r, s, k / turns, k % turns * TURN, slot(r, s), x + k / turns * r->h * r->w, add, loops);
     }
-#pragma omp parallel for collapse(2) schedule(static) if (worth_a_team(r, channels))
-    for (size_t c = 0; c < channels; c++)
-        for (size_t i = 0; i < h; i++) {
-            const float *turned = s->plane[1] + c * w * h + i;
-            float *to = x + (c * h + i) * w;
-
-            scatter_row(r, 0, s->lines + c * r->views * r->line, i, to, add);
-            for (size_t j = 0; r->members[1] && j < w; j++)
-                to[j] += turned[j * h];
-        }
 }
 
 void pjd_radon_adjoint(const pjd_radon *r, size_t channels, const float *y, float *x, float *work)
 {
     scratch s = divide(r, channels, work);
 
-#pragma omp parallel for schedule(static) if (worth_a_team(r, channels))
+#pragma omp parallel for schedule(static) num_threads(team(r, channels))
     for (size_t ca = 0; ca < channels * r->views; ca++) {
         const float *from = y + ca * r->detectors, *tap = r->tap + (ca % r->views) * r->detectors * TAPS;
         const int32_t *at = r->at + (ca % r->views) * r->detectors;
@@ -288,42 +357,45 @@ void pjd_radon_adjoint(const pjd_radon *r, size_t channels, const float *y, floa
 
 /* ---- filters along the detectors ---- */
 
-void pjd_radon_precondition(const pjd_radon *r, size_t channels, double lambda, const float *from, float *to,
+size_t pjd_radon_filter_size(const pjd_radon *r)
+{
+    return pjd_op_pad(r->short_size);
+}
+
+void pjd_radon_filter(const pjd_radon *r, double lambda, float *filter)
+{
+    for (size_t k = 0; k < r->short_size; k++)
+        filter[k] = (float)(1.0 / ((double)r->short_size * ((double)r->gram[k] + lambda)));
+}
+
+/* Lines as real and imaginary parts of the lanes: the filter is real and even. */
+static void filter_lines(const pjd_radon *r, const float *filter, size_t some, const float *from, float *to, float *z,
+                         const pjd_fft_loops *loops)
+{
+    size_t n = r->short_size, d = r->detectors;
+    float *spectrum = z + n * PJD_FFT_ELEMENT, *spare = spectrum + n * PJD_FFT_ELEMENT;
+
+    loops->load(from, d, some, d, z);
+    memset(z + d * PJD_FFT_ELEMENT, 0, (n - d) * PJD_FFT_ELEMENT * sizeof *z);
+    pjd_fft_move(r->short_fft, false, z, spectrum, spare);
+    for (size_t k = 0; k < n; k++)
+        for (size_t l = 0; l < PJD_FFT_ELEMENT; l++)
+            spectrum[k * PJD_FFT_ELEMENT + l] *= filter[k];
+    pjd_fft_move(r->short_fft, true, spectrum, z, spare);
+    loops->store(z, some, d, false, to, d);
+}
+
+void pjd_radon_precondition(const pjd_radon *r, size_t channels, const float *filter, const float *from, float *to,
                             float *work)
 {
-    size_t n = r->short_size, all = channels * r->views, d = r->detectors;
-    float *filter = work, *lanes = work + pjd_op_pad(n);
+    scratch s = divide(r, channels, work);
+    size_t all = channels * r->views, d = r->detectors;
+    const pjd_fft_loops *loops = pjd_fft_loops_best();
 
-    for (size_t k = 0; k < n; k++)
-        filter[k] = (float)(1.0 / ((double)n * ((double)r->gram[k] + lambda)));
-#pragma omp parallel for schedule(static) num_threads(PJD_FFT_THREADS) if (worth_a_team(r, channels))
-    for (size_t part = 0; part < PJD_FFT_THREADS; part++) {
-        float *z = lanes + part * precondition_work(r), *spare = z + 2 * pjd_op_pad(n);
-        size_t pairs = (all + 1) / 2, first = pairs * part / PJD_FFT_THREADS;
-
-        for (size_t pair = first; pair < pairs * (part + 1) / PJD_FFT_THREADS; pair++) {
-            const float *one = from + 2 * pair * d, *two = 2 * pair + 1 < all ? one + d : NULL;
-            float *out = to + 2 * pair * d;
-
-            /* two views as real and imaginary part: the filter is real and even */
-            memset(z, 0, 2 * n * sizeof *z);
-            for (size_t k = 0; k < d; k++) {
-                z[2 * k] = one[k];
-                z[2 * k + 1] = two ? two[k] : 0.0f;
-            }
-            pjd_fft_line(r->short_fft, false, z, spare);
-            for (size_t k = 0; k < n; k++) {
-                spare[2 * k] *= filter[k];
-                spare[2 * k + 1] *= filter[k];
-            }
-            pjd_fft_line(r->short_fft, true, spare, z);
-            for (size_t k = 0; k < d; k++) {
-                out[k] = z[2 * k];
-                if (two)
-                    out[d + k] = z[2 * k + 1];
-            }
-        }
-    }
+#pragma omp parallel for schedule(static) num_threads(team(r, channels))
+    for (size_t k = 0; k < (all + TURN - 1) / TURN; k++)
+        filter_lines(r, filter, all - k * TURN < TURN ? all - k * TURN : TURN, from + k * TURN * d, to + k * TURN * d,
+                     slot(r, &s), loops);
 }
 
 /* ---- filtered back-projection ---- */
@@ -439,7 +511,7 @@ static void cubic(double part, double weight, float *tap)
 static void place_view(pjd_radon *r, size_t a, double degrees, double axis)
 {
     double turn = degrees / 180.0, whole = turn - 2.0 * floor(turn / 2.0), cosine, sine, along;
-    double cx = 0.5 * ((double)r->w - 1.0), cy = 0.5 * ((double)r->h - 1.0), middle, first;
+    double cx = 0.5 * ((double)r->w - 1.0), cy = 0.5 * ((double)r->h - 1.0), slope, middle, first;
     view *v = &r->view[a];
     float *tap = r->tap + a * r->detectors * TAPS;
     int32_t *at = r->at + a * r->detectors;
@@ -448,9 +520,10 @@ static void place_view(pjd_radon *r, size_t a, double degrees, double axis)
     cosine = whole == 0.5 || whole == 1.5 ? 0.0 : cos(M_PI * whole);
     sine = whole == 0.0 || whole == 1.0 ? 0.0 : sin(M_PI * whole);
     v->columns = fabs(sine) > fabs(cosine);
-    middle = v->columns ? cy + (double)(r->w / 2 + MARGIN) : cx + (double)(r->h / 2 + MARGIN);
-    v->slope = v->columns ? cosine / sine : sine / cosine;
-    v->start = v->columns ? cy - middle - cx * v->slope : cx - middle - cy * v->slope;
+    middle = v->columns ? cy + (double)(r->w / 2 + LEFT) : cx + (double)(r->h / 2 + LEFT);
+    slope = v->columns ? cosine / sine : sine / cosine;
+    v->start = (uint64_t)llrint(ldexp(v->columns ? middle - cy + cx * slope : middle - cx + cy * slope, 40));
+    v->step = (uint64_t)llrint(ldexp(-slope, 40));
     along = v->columns ? -1.0 / sine : 1.0 / cosine;
     first = -0.5 * ((double)r->detectors - 1.0) - axis; /* s of detector 0 */
     v->per_cell = 1.0 / along;
@@ -614,7 +687,7 @@ pjd_status pjd_radon_create(const pjd_radon_options *o, pjd_radon **out, pjd_err
     r->views = o->views;
     r->detectors = o->detectors;
     r->scale = o->scale;
-    r->line = pjd_op_pad(o->h + o->w + 4 * MARGIN);
+    r->line = pjd_op_pad(o->h + o->w + 4 * LEFT);
     st = fill(r, o, err);
     if (st == PJD_OK)
         st = set_arcs(r, o->degrees, err);

@@ -37,9 +37,11 @@ void pjd_radon_filtered(const pjd_radon *r, size_t channels, const float *y, flo
 /*
  * to ~ (A A* + lambda)^-1 from, symmetric and positive: a filter along the detectors. A A* keeps the frequencies along s apart
  * up to the picture's border; where the spokes of neighbouring views overlap, its eigenvalue on consistent data is the
- * number of those that do (1 / (range width frequency)), elsewhere a view's own.
+ * number of those that do (1 / (range width frequency)), elsewhere a view's own. filter: of that size, for a lambda.
  */
-void pjd_radon_precondition(const pjd_radon *r, size_t channels, double lambda, const float *from, float *to,
+size_t pjd_radon_filter_size(const pjd_radon *r);
+void pjd_radon_filter(const pjd_radon *r, double lambda, float *filter);
+void pjd_radon_precondition(const pjd_radon *r, size_t channels, const float *filter, const float *from, float *to,
                             float *work);
 
 #endif

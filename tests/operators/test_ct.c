@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What only tomography has: known sinograms, turned pictures, its norm, filtered back-projection, angles of one's own. */
 #include "battery.h"
+#include "operators/radon_loops.h"
 
 static pjd_operator *make(const char *task, const pjd_array *arrays, size_t count, size_t c, size_t h, size_t w)
 {
@@ -15,6 +16,41 @@ static pjd_operator *make(const char *task, const pjd_array *arrays, size_t coun
 static double scale_of(size_t views, size_t longer)
 {
     return 1.0 / sqrt((double)views * (double)longer);
+}
+
+/* Every function gives the bytes of the first, which are sums of rows; nothing but n elements is written. */
+static void test_loops(void **state)
+{
+    enum { N = 5 * PJD_RADON_LANES, FAR = N + 3 };
+    float *rows = floats(PJD_RADON_ROWS * (FAR + 1)), *sums[2] = {floats(2 * FAR), floats(2 * FAR)};
+    pjd_radon_rows k;
+
+    test_random(rows, PJD_RADON_ROWS * (FAR + 1), 1);
+    test_random(k.part, PJD_RADON_ROWS, 2);
+    for (size_t i = 0; i < PJD_RADON_ROWS; i++)
+        k.p[i] = rows + i * (FAR + 1);
+    for (size_t i = 0; pjd_radon_add_at(i); i++) {
+        float *s = sums[i > 0];
+
+        test_random(s, 2 * FAR, 3);
+        pjd_radon_add_at(i)(&k, N, s, s + FAR);
+        if (i > 0)
+            assert_memory_equal(sums[0], s, 2 * FAR * sizeof *s);
+    }
+    test_random(sums[1], 2 * FAR, 3);
+    for (size_t e = 0; e < FAR; e++) {
+        double sum = sums[1][e], parts = sums[1][FAR + e];
+
+        for (size_t i = 0; i < PJD_RADON_ROWS && e < N; i++) {
+            sum += k.p[i][e];
+            parts += (double)k.part[i] * k.p[i][e];
+        }
+        assert_at_most(fabs(sums[0][e] - sum), e < N ? 1e-5 : 0);
+        assert_at_most(fabs(sums[0][FAR + e] - parts), e < N ? 1e-5 : 0);
+    }
+    free(rows);
+    free(sums[0]);
+    free(sums[1]);
 }
 
 /* A disc of radius r at (px, py), y upwards from the centre, each pixel the share of it that is covered (8 x 8 samples). */
@@ -297,6 +333,66 @@ static void test_projection(void **state)
     pjd_operator_unref(op);
 }
 
+/*
+ * The sinogram of discs with noise, from a picture of noise: the steps end where what they would still change is less than the
+ * given error, and an error of 0 changes nothing. The ten steps of the default leave less than a tenth of the
+ * way.
+ */
+static void test_good_enough(void **state)
+{
+    static const char *const views[] = {"angles=60", "angles=180", "angles=40,last=110,axis=2"};
+
+    for (size_t k = 0; k < PJD_COUNTOF(views); k++) {
+        enum { H = 96, W = 80 };
+        char tasks[2][96];
+        pjd_operator *op, *few;
+        float *x0, *best, *x, *y, *z, *work;
+        double unit, rms, start;
+
+        snprintf(tasks[0], sizeof tasks[0], "ct:%s,iterations=300,tolerance=1e-6", views[k]);
+        snprintf(tasks[1], sizeof tasks[1], "ct:%s,tolerance=1e-6", views[k]);
+        op = make(tasks[0], NULL, 0, 2, H, W);
+        few = make(tasks[1], NULL, 0, 2, H, W);
+        x0 = floats(op->nx), best = floats(op->nx), x = floats(op->nx), y = floats(op->ny), z = floats(op->ny);
+        work = floats(pjd_operator_work(op));
+        draw_disc(x0, H, W, 20, 6, 10);
+        draw_disc(x0 + H * W, H, W, 12, -16, 3);
+        pjd_operator_apply(op, x0, y, work);
+        test_random(z, op->ny, 6);
+        unit = 1 / pjd_operator_noise_gain(op, 1.0);
+        for (size_t i = 0; i < op->ny; i++)
+            y[i] += 0.1f * (float)sqrt(unit) * z[i];
+        test_random(x0, op->nx, 5);
+        memcpy(best, x0, op->nx * sizeof *x0);
+        pjd_operator_prox(op, best, y, 0.1 * unit, work);
+        start = test_relative_l2(x0, best, op->nx) * norm(best, op->nx) / sqrt((double)op->nx);
+        assert_non_null(op->v->prox_about);
+        for (double error = 0.3; error > 1e-2; error /= 3) {
+            memcpy(x, x0, op->nx * sizeof *x0);
+            op->v->prox_about(op, x, y, 0.1 * unit, error, work);
+            rms = test_relative_l2(x, best, op->nx) * norm(best, op->nx) / sqrt((double)op->nx);
+            print_message("%s: error %.3f where %.3f was asked for\n", views[k], rms, error);
+            assert_at_most(rms, error);
+        }
+        memcpy(x, x0, op->nx * sizeof *x0);
+        op->v->prox_about(op, x, y, 0.1 * unit, 0.0, work);
+        assert_memory_equal(x, best, op->nx * sizeof *x0);
+        memcpy(x, x0, op->nx * sizeof *x0);
+        pjd_operator_prox(few, x, y, 0.1 * unit, work);
+        rms = test_relative_l2(x, best, op->nx) * norm(best, op->nx) / sqrt((double)op->nx);
+        print_message("%s: error %.3f after ten steps, %.3f before\n", views[k], rms, start);
+        assert_at_most(rms, 0.1 * start);
+        free(x0);
+        free(best);
+        free(x);
+        free(y);
+        free(z);
+        free(work);
+        pjd_operator_unref(op);
+        pjd_operator_unref(few);
+    }
+}
+
 static void refused(const char *task, const pjd_array *a, const pjd_shape *x, const pjd_shape *y, const char *says)
 {
     pjd_operator *op = (pjd_operator *)&says;
@@ -327,16 +423,12 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_disc),
-        cmocka_unit_test(test_gaussian),
-        cmocka_unit_test(test_upright_view_is_the_column_sums),
-        cmocka_unit_test(test_rotation),
-        cmocka_unit_test(test_norm_is_about_one),
-        cmocka_unit_test(test_gain),
-        cmocka_unit_test(test_filtered_back_projection),
-        cmocka_unit_test(test_own_angles),
-        cmocka_unit_test(test_projection),
-        cmocka_unit_test(test_size_from_measurement),
+        cmocka_unit_test(test_loops),       cmocka_unit_test(test_disc),
+        cmocka_unit_test(test_gaussian),    cmocka_unit_test(test_upright_view_is_the_column_sums),
+        cmocka_unit_test(test_rotation),    cmocka_unit_test(test_norm_is_about_one),
+        cmocka_unit_test(test_gain),        cmocka_unit_test(test_filtered_back_projection),
+        cmocka_unit_test(test_own_angles),  cmocka_unit_test(test_projection),
+        cmocka_unit_test(test_good_enough), cmocka_unit_test(test_size_from_measurement),
         cmocka_unit_test(test_refused),
     };
 
