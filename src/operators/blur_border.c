@@ -352,7 +352,7 @@ static void prepare(const border *r, float lambda)
             foot_lags(r, g, lambda, z);
         else
             side_lags(r, g, lambda, z);
-        pjd_fft_backward(along, z, z + (first ? b->f.h : b->f.w) * E);
+        z = pjd_fft_run(along, true, z, z + (first ? b->f.h : b->f.w) * E);
         best()->predict(z, s->t, s->predictors + g * triangle(s->t) * E, s->inverse + g * s->t * L);
     }
 }
@@ -377,8 +377,7 @@ static void load_lines(const border *r, const strip *s, size_t first, const floa
         memcpy(z + i * E, side_row(r, v, i) + first, some * sizeof *z);
         memset(z + i * E + some, 0, (E - some) * sizeof *z);
     }
-    pjd_fft_forward(s->fft, z, z + s->n * E);
-    l->separate(z, s->n, some, s->spectra + first * E, s->t * E);
+    l->separate(pjd_fft_run(s->fft, false, z, z + s->n * E), s->n, some, s->spectra + first * E, s->t * E);
 }
 
 static void store_lines(const border *r, const strip *s, size_t first, float *v, float *z)
@@ -387,7 +386,7 @@ static void store_lines(const border *r, const strip *s, size_t first, float *v,
     size_t some = s->t - first < LINES ? s->t - first : LINES, h = r->b->h;
 
     l->combine(s->spectra + first * E, s->n, some, s->t * E, 1.0f / (float)s->n, z);
-    pjd_fft_backward(s->fft, z, z + s->n * E);
+    z = pjd_fft_run(s->fft, true, z, z + s->n * E);
     if (s == &r->foot)
         l->store(z, some, s->n, false, v + h * r->side.t + first * s->n, s->n);
     for (size_t i = 0; s == &r->side && i < s->n; i++)

@@ -69,6 +69,16 @@ void pjd_fft_backward(const pjd_fft *f, float *z, float *work)
     transform(f, true, z, work);
 }
 
+float *pjd_fft_run(const pjd_fft *f, bool backward, float *z, float *work)
+{
+    if (f->chirp || f->r.count % 2 == 0) {
+        transform(f, backward, z, work);
+        return z;
+    }
+    f->loops->stages(&f->r, backward, z, work, z);
+    return work;
+}
+
 void pjd_fft_move(const pjd_fft *f, bool backward, float *from, float *to, float *work)
 {
     if (f->chirp)

@@ -23,6 +23,8 @@ size_t pjd_fft_work(const pjd_fft *f); /* floats */
 /* X_k = sum_j x_j exp(-+ 2 pi i j k / n), not scaled. */
 void pjd_fft_forward(const pjd_fft *f, float *z, float *work);
 void pjd_fft_backward(const pjd_fft *f, float *z, float *work);
+/* The same without a copy at the end: where the result is, z or the start of work. What was in the other is lost. */
+float *pjd_fft_run(const pjd_fft *f, bool backward, float *z, float *work);
 /* The same to another place; what was in from is lost. */
 void pjd_fft_move(const pjd_fft *f, bool backward, float *from, float *to, float *work);
 

@@ -83,8 +83,7 @@ static void rows_forward(const pjd_fft2 *f, const pjd_band *in, float *s, float 
         memset(z, 0, v->left * E * sizeof *z);
         loops->load(in->x + r * v->stride, v->stride, some, v->cols, z + v->left * E);
         memset(z + right * E, 0, (f->w - right) * E * sizeof *z);
-        pjd_fft_forward(f->row, z, z + f->w * E);
-        loops->separate(z, f->w, some, s + (v->top + r) * E, f->h * E);
+        loops->separate(pjd_fft_run(f->row, false, z, z + f->w * E), f->w, some, s + (v->top + r) * E, f->h * E);
     }
 }
 
@@ -107,8 +106,8 @@ static void rows_backward(const pjd_fft2 *f, const float *s, double scale, const
         size_t some = least(v->rows - r, LINES);
 
         loops->combine(s + (v->top + r) * E, f->w, some, f->h * E, factor, z);
-        pjd_fft_backward(f->row, z, z + f->w * E);
-        loops->store(z + v->left * E, some, v->cols, v->add, out->x + r * v->stride, v->stride);
+        loops->store(pjd_fft_run(f->row, true, z, z + f->w * E) + v->left * E, some, v->cols, v->add,
+                     out->x + r * v->stride, v->stride);
     }
 }
 
@@ -157,9 +156,13 @@ void pjd_fft2_bands(const pjd_fft2 *f, const pjd_band *in, size_t ins, pjd_fft2_
             rows_forward(f, in + i, s, z);
 #pragma omp for schedule(static)
         for (size_t g = 0; g < f->groups; g++) {
-            columns_forward(f, g, rows, s, z);
-            change(ctx, g * f->h, f->h, s + g * f->h * E);
-            pjd_fft_backward(f->column, s + g * f->h * E, z);
+            float *group = s + g * f->h * E, *t;
+
+            memset(group + rows * E, 0, (f->h - rows) * E * sizeof *group);
+            t = pjd_fft_run(f->column, false, group, z);
+            change(ctx, g * f->h, f->h, t);
+            /* back to the group: what goes elsewhere comes back the same way */
+            pjd_fft_run(f->column, true, t, t == group ? z : group);
         }
         for (size_t i = 0; i < outs; i++)
             rows_backward(f, s, scale, out + i, z);
