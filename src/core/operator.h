@@ -9,6 +9,9 @@
 #include "core/param.h"
 #include "projdiff/operator.h"
 
+/* c: coordinates number first .. first + n - 1 of a vector in the spectral form; they become what is to be added to them. */
+typedef void (*pjd_spectral_change)(void *ctx, size_t first, size_t n, float *c);
+
 typedef struct pjd_op_vtbl {
     void (*apply)(const pjd_operator *op, const float *x, float *y, float *work);
     void (*adjoint)(const pjd_operator *op, const float *y, float *x, float *work);
@@ -35,6 +38,9 @@ typedef struct pjd_op_vtbl {
     void (*to_spectral)(const pjd_operator *op, const float *x, float *c, float *work);
     void (*from_spectral)(const pjd_operator *op, const float *c, float *x, float *work);
     void (*data)(const pjd_operator *op, const float *y, float *d, float *work);
+    /* x += V change(V' x), at least on the coordinates whose singular values are above `least`; the others stay what they
+       are. Threads may call change side by side. NULL where leaving some out saves nothing. */
+    void (*adjust)(const pjd_operator *op, float *x, double least, pjd_spectral_change change, void *ctx, float *work);
     void (*destroy)(pjd_operator *op); /* frees op->priv; NULL: pjd_free(op->priv) */
 } pjd_op_vtbl;
 

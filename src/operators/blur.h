@@ -132,5 +132,8 @@ void pjd_svd_correct(const pjd_blur *b, float *x, const float *y, double scale, 
 void pjd_svd_to_spectral(const pjd_blur *b, const float *x, float *c, float *work);
 void pjd_svd_from_spectral(const pjd_blur *b, const float *c, float *x, float *work);
 void pjd_svd_data(const pjd_blur *b, const float *y, float *d, float *work);
+/* pjd_op_vtbl.adjust of one channel, whose coordinates start with number `first` */
+void pjd_svd_adjust(const pjd_blur *b, float *x, double least, pjd_spectral_change change, void *ctx, size_t first,
+                    float *work);
 
 #endif

@@ -342,6 +342,15 @@ static void data(const pjd_operator *op, const float *y, float *d, float *work)
         pjd_svd_data(b, y + k * b->h * b->w, d + k * b->xh * b->xw, work);
 }
 
+static void adjust(const pjd_operator *op, float *x, double least, pjd_spectral_change change, void *ctx, float *work)
+{
+    const pjd_blur *b = op->priv;
+    size_t plane = b->xh * b->xw;
+
+    for (size_t k = 0; k < b->c; k++)
+        pjd_svd_adjust(b, x + k * plane, least, change, ctx, k * plane, work);
+}
+
 /* ---- creation ---- */
 
 static void destroy(pjd_operator *op)
@@ -434,7 +443,8 @@ pjd_status pjd_blur_general(const pjd_psf *psf, const pjd_blur_options *opt, con
     .apply = apply, .adjoint = adjoint, .project = project, .prox = prox, .noise_gain = noise_gain, .guess = guess,    \
     .destroy = destroy
     static const pjd_op_vtbl iterative = {COMMON, .prox_about = prox_about};
-    static const pjd_op_vtbl dense = {COMMON, .to_spectral = to_spectral, .from_spectral = from_spectral, .data = data};
+    static const pjd_op_vtbl dense = {COMMON, .to_spectral = to_spectral, .from_spectral = from_spectral, .data = data,
+                                      .adjust = adjust};
 #undef COMMON
     pjd_operator *op = NULL;
     pjd_blur *b;

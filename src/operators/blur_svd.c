@@ -325,32 +325,42 @@ static void fold(const pjd_svd *s, size_t h, size_t w, bool back, const float *x
 }
 
 /* What each part of an axis is multiplied by. Data have the coordinates of U, as many as the rank. */
-typedef enum factor { TO_SPECTRAL, FROM_SPECTRAL, TO_DATA, FROM_DATA } factor;
+typedef enum factor { TO_SPECTRAL, FROM_SPECTRAL, TO_DATA } factor;
+
+/* How many spectral coordinates of each part there are or count: the largest singular values' */
+typedef struct cut {
+    size_t part[2];
+} cut;
 
 typedef struct block {
     size_t to, from, ld;
     const float *matrix;
 } block;
 
-static block block_of(const part *p, factor f, bool left)
+static block block_of(const part *p, factor f, size_t count, bool left)
 {
-    switch (f) {
-    case TO_SPECTRAL:
-        return (block){p->n, p->n, p->n, left ? p->vt : p->v};
-    case FROM_SPECTRAL:
-        return (block){p->n, p->n, p->n, left ? p->v : p->vt};
-    case TO_DATA:
-        return (block){p->rank, p->m, left ? p->m : p->rank, left ? p->ut : p->u};
-    default:
-        return (block){p->n, p->rank, p->n, left ? p->v : p->vt};
-    }
+    if (f == TO_SPECTRAL)
+        return (block){count, p->n, p->n, left ? p->vt : p->v};
+    if (f == FROM_SPECTRAL)
+        return (block){p->n, count, p->n, left ? p->v : p->vt};
+    return (block){p->rank, p->m, left ? p->m : p->rank, left ? p->ut : p->u};
+}
+
+static cut all_of(const axis *a)
+{
+    return (cut){{a->part[0].n, a->part[1].n}};
+}
+
+static cut ranks_of(const axis *a)
+{
+    return (cut){{a->part[0].rank, a->part[1].rank}};
 }
 
 /* Down the columns of a plane that is w wide. */
-static void from_left(const axis *a, factor f, size_t w, const float *x, float *to, float *work)
+static void from_left(const axis *a, factor f, cut k, size_t w, const float *x, float *to, float *work)
 {
     for (size_t i = 0; i < a->count; i++) {
-        block b = block_of(&a->part[i], f, true);
+        block b = block_of(&a->part[i], f, k.part[i], true);
 
         pjd_gemm(b.to, w, b.from, b.matrix, b.ld, x, w, to, w, work);
         x += b.from * w;
@@ -359,18 +369,18 @@ static void from_left(const axis *a, factor f, size_t w, const float *x, float *
 }
 
 /* Along the rows of a plane that is h high. */
-static void from_right(const axis *a, factor f, size_t h, const float *x, float *to, float *work)
+static void from_right(const axis *a, factor f, cut k, size_t h, const float *x, float *to, float *work)
 {
     size_t before = 0, after = 0;
 
     for (size_t i = 0; i < a->count; i++) {
-        block b = block_of(&a->part[i], f, false);
+        block b = block_of(&a->part[i], f, k.part[i], false);
 
         before += b.from;
         after += b.to;
     }
     for (size_t i = 0; i < a->count; i++) {
-        block b = block_of(&a->part[i], f, false);
+        block b = block_of(&a->part[i], f, k.part[i], false);
 
         pjd_gemm(h, b.to, b.from, x, before, b.matrix, b.ld, to, after, work);
         x += b.from;
@@ -384,8 +394,8 @@ static void to_data(const pjd_blur *b, const float *y, float *d, float *t, float
     const pjd_svd *s = b->svd;
 
     fold(s, b->h, b->w, false, y, d);
-    from_left(&s->column, TO_DATA, b->w, d, t, work);
-    from_right(&s->row, TO_DATA, s->column.rank, t, d, work);
+    from_left(&s->column, TO_DATA, ranks_of(&s->column), b->w, d, t, work);
+    from_right(&s->row, TO_DATA, ranks_of(&s->row), s->column.rank, t, d, work);
 }
 
 /* The spectral coordinate that is coordinate i of the data. */
@@ -407,30 +417,69 @@ void pjd_svd_correct(const pjd_blur *b, float *x, const float *y, double scale, 
         for (size_t j = 0; j < r->rank; j++)
             d[i * r->rank + j] *= (float)pjd_blur_filter(c->s[spectral_of(c, i)] * r->s[spectral_of(r, j)], lambda,
                                                          b->svd->floor);
-    from_right(r, FROM_DATA, c->rank, d, t, rest);
-    from_left(c, FROM_DATA, b->xw, t, a, rest);
+    from_right(r, FROM_SPECTRAL, ranks_of(r), c->rank, d, t, rest);
+    from_left(c, FROM_SPECTRAL, ranks_of(c), b->xw, t, a, rest);
     fold(b->svd, b->xh, b->xw, true, a, t);
     pjd_vec_axpy(1.0, t, x, b->xh * b->xw);
 }
 
 void pjd_svd_to_spectral(const pjd_blur *b, const float *x, float *c, float *work)
 {
+    const axis *row = &b->svd->row, *column = &b->svd->column;
     size_t plane = pjd_op_pad(b->xh * b->xw);
     float *folded = work, *t = work + plane, *rest = t + plane;
 
     fold(b->svd, b->xh, b->xw, false, x, folded);
-    from_left(&b->svd->column, TO_SPECTRAL, b->xw, folded, t, rest);
-    from_right(&b->svd->row, TO_SPECTRAL, b->xh, t, c, rest);
+    from_left(column, TO_SPECTRAL, all_of(column), b->xw, folded, t, rest);
+    from_right(row, TO_SPECTRAL, all_of(row), b->xh, t, c, rest);
 }
 
 void pjd_svd_from_spectral(const pjd_blur *b, const float *c, float *x, float *work)
 {
+    const axis *row = &b->svd->row, *column = &b->svd->column;
     size_t plane = pjd_op_pad(b->xh * b->xw);
     float *t = work, *folded = work + plane, *rest = folded + plane;
 
-    from_left(&b->svd->column, FROM_SPECTRAL, b->xw, c, t, rest);
-    from_right(&b->svd->row, FROM_SPECTRAL, b->xh, t, folded, rest);
+    from_left(column, FROM_SPECTRAL, all_of(column), b->xw, c, t, rest);
+    from_right(row, FROM_SPECTRAL, all_of(row), b->xh, t, folded, rest);
     fold(b->svd, b->xh, b->xw, true, folded, x);
+}
+
+/* Coordinates of an axis whose values, times the other's largest, are above `least`. */
+static cut above(const axis *a, double other, double least)
+{
+    cut k = {{0, 0}};
+
+    for (size_t i = 0, first = 0; i < a->count; first += a->part[i++].n)
+        while (k.part[i] < a->part[i].n && a->s[first + k.part[i]] * other > least)
+            k.part[i]++;
+    return k;
+}
+
+void pjd_svd_adjust(const pjd_blur *b, float *x, double least, pjd_spectral_change change, void *ctx, size_t first,
+                    float *work)
+{
+    const axis *r = &b->svd->row, *c = &b->svd->column;
+    cut rows = above(c, r->top, least), cols = above(r, c->top, least);
+    size_t plane = pjd_op_pad(b->xh * b->xw), h = rows.part[0] + rows.part[1], w = cols.part[0] + cols.part[1];
+    float *a = work, *d = a + plane, *t = d + plane, *rest = t + plane;
+
+    if (!h || !w)
+        return;
+    fold(b->svd, b->xh, b->xw, false, x, a);
+    from_left(c, TO_SPECTRAL, rows, b->xw, a, t, rest);
+    from_right(r, TO_SPECTRAL, cols, h, t, d, rest);
+#pragma omp parallel for schedule(static) if (h * w > PJD_OP_PARALLEL)
+    for (size_t i = 0; i < h; i++) {
+        size_t row = i < rows.part[0] ? i : c->part[0].n + i - rows.part[0], at = first + row * b->xw;
+
+        change(ctx, at, cols.part[0], d + i * w);
+        change(ctx, at + r->part[0].n, cols.part[1], d + i * w + cols.part[0]);
+    }
+    from_right(r, FROM_SPECTRAL, cols, h, d, t, rest);
+    from_left(c, FROM_SPECTRAL, rows, b->xw, t, a, rest);
+    fold(b->svd, b->xh, b->xw, true, a, t);
+    pjd_vec_axpy(1.0, t, x, b->xh * b->xw);
 }
 
 void pjd_svd_data(const pjd_blur *b, const float *y, float *d, float *work)

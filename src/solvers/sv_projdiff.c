@@ -314,6 +314,48 @@ static void mix_components(const spectral_level *l, const float *singular, const
     }
 }
 
+/*
+ * Below this k a component is left as if it were not seen: its data would move it by a thirtieth of the noise. Gaussian blur
+ * 1.6 px, two photographs, sigma from 8-bit rounding to 0.05: within 0.005 dB of all components; 1e-2 loses 0.007 more.
+ */
+#define LEAST_K 1e-3
+
+typedef struct adjustment {
+    const projdiff *w;
+    spectral_level l;
+    uint64_t first; /* draw of coordinate 0 */
+} adjustment;
+
+/*
+ * From sqrt(abar) x_i + sqrt(1 - abar) z_i to the distribution of mix_components: for k < 1 that is (1 - k) times it,
+ * k e_i, and noise of the variance (1 - abar) k (1 - k) more.
+ */
+static void adjust_components(void *ctx, size_t first, size_t n, float *c)
+{
+    const adjustment *a = ctx;
+    const spectral_level *l = &a->l;
+    const float *singular = a->w->r->op->singular + first, *data = a->w->data + first;
+
+    while (n > 0) {
+        size_t some = n < PJD_NOISE_PIECE ? n : PJD_NOISE_PIECE;
+        float z[PJD_NOISE_PIECE];
+
+        pjd_noise_at(a->w->r->noise, a->first + (uint64_t)(singular - a->w->r->op->singular), z, some);
+        for (size_t i = 0; i < some; i++) {
+            bool seen = singular[i] > l->floor;
+            float s = seen ? singular[i] : 1.0f, k = seen ? l->ratio * s * s : 0.0f;
+            float below = k < 1.0f ? k : 1.0f, above = k < 1.0f ? 1.0f : k;
+            float variance = below * (1.0f - below) + (1.0f - 1.0f / above);
+
+            c[i] = below * (l->sa * data[i] / s - c[i]) + l->sb * sqrtf(variance) * z[i];
+        }
+        singular += some;
+        data += some;
+        c += some;
+        n -= some;
+    }
+}
+
 static pjd_status mix_spectral(projdiff *w, double abar)
 {
     const pjd_operator *op = w->r->op;
@@ -322,13 +364,22 @@ static pjd_status mix_spectral(projdiff *w, double abar)
     spectral_level l = {(float)sqrt(abar), (float)sqrt(1 - abar), v > 0 ? (float)((1 - abar) / (abar * v)) : INFINITY,
                         (float)w->floor};
     uint64_t first;
-    pjd_status st = pjd_noise_take(w->r->noise, w->n, &first, w->r->err);
+    pjd_status st = op->v->adjust ? mix(w, w->r->x0, l.sa, l.sb) : PJD_OK;
 
+    if (st == PJD_OK)
+        st = pjd_noise_take(w->r->noise, w->n, &first, w->r->err);
     if (st != PJD_OK)
         return st;
     for (size_t k = 0; k < w->r->samples; k++, first += op->nx) {
         float *c = w->u + k * op->nx;
 
+        if (op->v->adjust) {
+            adjustment a = {w, l, first};
+
+            op->v->adjust(op, w->xt + k * op->nx, fmax(w->floor, sqrt(LEAST_K / l.ratio)), adjust_components, &a,
+                          w->work);
+            continue;
+        }
         op->v->to_spectral(op, w->r->x0 + k * op->nx, c, w->work);
 #pragma omp parallel for schedule(static) if (op->nx > WORTH_A_TEAM)
         for (size_t i = 0; i < op->nx; i += PJD_NOISE_PIECE) {

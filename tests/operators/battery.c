@@ -205,12 +205,57 @@ void check_prox(const pjd_operator *op)
     check_prox_at(op, 0.01);
 }
 
+/* Coordinates with singular values above a level, to 0. */
+typedef struct eraser {
+    const pjd_operator *op;
+    double level;
+} eraser;
+
+static void erase(void *ctx, size_t first, size_t n, float *c)
+{
+    const eraser *e = ctx;
+
+    for (size_t i = 0; i < n; i++)
+        c[i] = e->op->singular[first + i] > e->level ? -c[i] : 0.0f;
+}
+
+static void check_adjust(const pjd_operator *op)
+{
+    float *x = floats(op->nx), *a = floats(op->nx), *c = floats(op->nx), *work = floats(pjd_operator_work(op));
+    float top = 0.0f;
+
+    for (size_t i = 0; i < op->nx; i++)
+        top = fmaxf(top, op->singular[i]);
+    for (double level = 0.0; level <= 2.0; level += 0.25) {
+        eraser e = {op, level * top};
+        double whole;
+
+        test_random(x, op->nx, 6);
+        whole = norm(x, op->nx);
+        op->v->to_spectral(op, x, c, work);
+        for (size_t i = 0; i < op->nx; i++)
+            c[i] = op->singular[i] > e.level ? 0.0f : c[i];
+        op->v->from_spectral(op, c, a, work);
+        op->v->adjust(op, x, e.level, erase, &e, work);
+        for (size_t i = 0; i < op->nx; i++)
+            a[i] -= x[i];
+        /* of what was there before: little is left at low levels */
+        assert_at_most(norm(a, op->nx) / whole, 3e-6);
+    }
+    free(x);
+    free(a);
+    free(c);
+    free(work);
+}
+
 void check_spectral(const pjd_operator *op)
 {
     const pjd_op_vtbl *v = op->v;
     size_t n = op->nx;
     float *x, *c, *back, *y, *d, *work;
 
+    if (v->adjust)
+        check_adjust(op);
     assert_int_equal(!!v->to_spectral, !!v->from_spectral);
     assert_int_equal(!!v->to_spectral, !!v->data);
     assert_int_equal(!!v->to_spectral, op->spectral_count != 0);

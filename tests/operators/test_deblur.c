@@ -409,6 +409,7 @@ static void test_part(void **state)
         float *wa = floats(pjd_operator_work(a)), *wb = floats(pjd_operator_work(b));
 
         assert_true(a->spectral_count == a->nx);
+        check_spectral(a);
         if (i < 2)
             assert_true(b->spectral_count == 0);
         test_random(in, a->nx, i);
