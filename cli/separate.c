@@ -2,6 +2,8 @@
 /* A sound of any length into its stems, window by window. */
 #include "separate.h"
 
+#include <errno.h>
+#include <libgen.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -120,6 +122,23 @@ static int look_at_plot(const separate_args *a)
     return CLI_DONE;
 }
 
+/* Where the plot goes has to be there, unless it is the stems' folder, which is made. */
+static int look_at_plot_folder(const separate_args *a)
+{
+    char copy[CLI_PATH_MAX], stems[CLI_PATH_MAX];
+    const char *folder;
+    size_t n;
+
+    snprintf(copy, sizeof copy, "%s", a->plot);
+    snprintf(stems, sizeof stems, "%s", a->output);
+    for (n = strlen(stems); n > 1 && stems[n - 1] == '/'; n--)
+        stems[n - 1] = '\0';
+    folder = dirname(copy);
+    if (access(folder, W_OK | X_OK) == 0 || (!strcmp(folder, stems) && access(stems, F_OK) != 0))
+        return CLI_DONE;
+    return cli_error(CLI_FAILED, "%s: its folder: %s", a->plot, strerror(errno));
+}
+
 /* 0: go on, 1: all there and to be skipped, 2: refused */
 static int look_at_outputs(const separate_args *a, const music *m)
 {
@@ -190,8 +209,12 @@ static int work(const separate_args *a, const music *m, mix_input *in)
 int separate_sound(const separate_args *a, const music *m)
 {
     mix_input in;
-    int there = look_at_outputs(a, m), code;
+    int there = look_at_outputs(a, m), code = CLI_DONE;
 
+    if (there == 0 && a->plot)
+        code = look_at_plot_folder(a);
+    if (code != CLI_DONE)
+        return code;
     if (there == 1)
         cli_say("skipped, the outputs exist");
     if (there != 0)

@@ -275,6 +275,9 @@ class Separate(Case):
         self.refused(2, *self.words(mix, "--plot", self.path("p.svg"), out="three"), says="p.svg")
         self.assertFalse(os.path.exists(before))
         self.refused(2, *self.words(mix, "--plot", self.path("p.txt"), out="three"), says="p.txt")
+        self.refused(1, *self.words(mix, "--plot", self.path("nowhere/p.svg"), out="three"), says="nowhere/p.svg: its folder")
+        self.assertFalse(os.path.exists(before))
+        self.good(*self.words(mix, "--plot", self.path("four/p.svg"), out="four"))
 
     def test_existing_outputs(self):
         mix = self.wav("mix.wav", 44100, 1, 4410)
