@@ -117,72 +117,64 @@ static void release(part *parts, pjd_operator **ops, size_t count)
     pjd_free(ops);
 }
 
+/* The parts of a task with their parameters, all that no size can change checked. For release(), whatever the status. */
+static pjd_status read_parts(const char *task, const pjd_array *arrays, size_t array_count, part **parts, size_t *count,
+                             pjd_error *err)
+{
+    pjd_task_part *texts = NULL;
+    bool *used = NULL;
+    pjd_status st = check_arrays(task, arrays, array_count, err);
+
+    *parts = NULL;
+    *count = 0;
+    if (st == PJD_OK)
+        st = pjd_task_parse(task, &texts, count, err);
+    if (st != PJD_OK)
+        return st;
+    *parts = pjd_alloc_zero(*count, sizeof **parts);
+    used = pjd_alloc_zero(array_count, sizeof *used);
+    if (!*parts || !used)
+        st = pjd_error_nomem(err, "task", *count * sizeof **parts);
+    if (st == PJD_OK)
+        st = fill_parts(texts, *count, arrays, array_count, used, *parts, err);
+    if (st == PJD_OK)
+        st = check_composable(*parts, *count, err);
+    pjd_free(used);
+    pjd_task_free(texts, *count);
+    return st;
+}
+
 pjd_status pjd_operator_create(const char *task, const pjd_array *arrays, size_t array_count, const pjd_shape *x_shape,
                                const pjd_shape *y_shape, pjd_operator **out, pjd_error *err)
 {
-    pjd_task_part *texts = NULL;
     part *parts = NULL;
     pjd_operator **ops = NULL;
-    bool *used = NULL;
     size_t count = 0;
     pjd_status st;
 
     *out = NULL;
     if (!x_shape && !y_shape)
         return pjd_error_set(err, PJD_ERR_ARG, "operator: expected the shape of x or of y, found none");
-    st = check_arrays(task, arrays, array_count, err);
-    if (st == PJD_OK)
-        st = pjd_task_parse(task, &texts, &count, err);
-    if (st != PJD_OK)
-        return st;
-    parts = pjd_alloc_zero(count, sizeof *parts);
-    ops = pjd_alloc_zero(count, sizeof *ops);
-    used = pjd_alloc_zero(array_count, sizeof *used);
-    if (!parts || !ops || !used) {
-        st = pjd_error_nomem(err, "task", count * sizeof *parts);
-        goto done;
+    st = read_parts(task, arrays, array_count, &parts, &count, err);
+    if (st == PJD_OK) {
+        ops = pjd_alloc_zero(count, sizeof *ops);
+        st = ops ? create_parts(parts, count, x_shape, y_shape, ops, err)
+                 : pjd_error_nomem(err, "task", count * sizeof *ops);
     }
-    st = fill_parts(texts, count, arrays, array_count, used, parts, err);
-    if (st == PJD_OK)
-        st = check_composable(parts, count, err);
-    if (st != PJD_OK)
-        goto done;
-    st = create_parts(parts, count, x_shape, y_shape, ops, err);
-    if (st != PJD_OK)
-        goto done;
-    if (count == 1)
+    if (st == PJD_OK && count == 1)
         *out = pjd_operator_ref(ops[0]);
-    else
+    else if (st == PJD_OK)
         st = pjd_op_compose(ops, count, out, err);
-done:
     release(parts, ops, count);
-    pjd_free(used);
-    pjd_task_free(texts, count);
     return st;
 }
 
 pjd_status pjd_operator_check(const char *task, const pjd_array *arrays, size_t array_count, pjd_error *err)
 {
-    pjd_task_part *texts = NULL;
     part *parts = NULL;
-    bool *used = NULL;
     size_t count = 0;
-    pjd_status st = check_arrays(task, arrays, array_count, err);
+    pjd_status st = read_parts(task, arrays, array_count, &parts, &count, err);
 
-    if (st == PJD_OK)
-        st = pjd_task_parse(task, &texts, &count, err);
-    if (st != PJD_OK)
-        return st;
-    parts = pjd_alloc_zero(count, sizeof *parts);
-    used = pjd_alloc_zero(array_count, sizeof *used);
-    if (!parts || !used)
-        st = pjd_error_nomem(err, "task", count * sizeof *parts);
-    if (st == PJD_OK)
-        st = fill_parts(texts, count, arrays, array_count, used, parts, err);
-    if (st == PJD_OK)
-        st = check_composable(parts, count, err);
     release(parts, NULL, count);
-    pjd_free(used);
-    pjd_task_free(texts, count);
     return st;
 }
